@@ -1,0 +1,89 @@
+/*
+ * catalog.h: names for tables. catalog.schema.table -> id, location, columns, by Unity Catalog's REST API.
+ *
+ * One contract, two implementations: a REST client (src/catalog/uc) for `isthmus serve` and other Unity Catalog
+ * servers, and the SQLite catalog behind `isthmus serve` (src/catalog/local). Objects cross as Unity Catalog's own JSON
+ * bodies (api/all.yaml: CatalogInfo, SchemaInfo, TableInfo), so that nothing is lost between servers and versions.
+ *
+ * Threading: an ist_catalog is internally locked and may be shared by threads.
+ *
+ *     ist_catalog_open(NULL, &catalog, &err);                      // the configured server
+ *     ist_catalog_get_table(catalog, "main.demo.scores", &json, &err);
+ *     ist_catalog_free(catalog);
+ */
+#ifndef ISTHMUS_CATALOG_H
+#define ISTHMUS_CATALOG_H
+
+#include "isthmus/buffer.h"
+#include "isthmus/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+IST_BEGIN_DECLS
+
+typedef struct ist_catalog ist_catalog;
+
+typedef struct ist_catalog_options {
+    uint32_t size;
+    const char *uri; /* "http://127.0.0.1:8080", or "sqlite:/path/catalog.db" for the local catalog in this process; NULL
+                        for $ISTHMUS_CATALOG, else what a running `isthmus serve` left in $ISTHMUS_HOME/server.json */
+    const char *token;            /* NULL for $ISTHMUS_TOKEN, else from server.json */
+    const char *storage_root;     /* local only: where managed tables live; NULL for the database's folder + /warehouse */
+} ist_catalog_options;
+
+#define IST_CATALOG_OPTIONS_INIT                                                                                       \
+    { sizeof(ist_catalog_options), NULL, NULL, NULL }
+
+/* Errors: IST_NOT_FOUND (no catalog configured: the message tells how to start one), IST_BAD_INPUT, IST_IO. */
+IST_API ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err);
+IST_API void ist_catalog_free(ist_catalog *catalog);
+
+/* What kind of object a call is about. */
+typedef enum ist_securable { IST_SECURABLE_CATALOG, IST_SECURABLE_SCHEMA, IST_SECURABLE_TABLE } ist_securable;
+
+/*
+ * The five operations, the same for every kind of object. Names are dotted full names ("main.demo.scores", parts may be
+ * quoted by backquotes); a name with the wrong number of parts is IST_BAD_INPUT. Bodies are Unity Catalog's.
+ * Errors: IST_NOT_FOUND, IST_ALREADY_EXISTS, IST_BAD_INPUT, IST_UNAUTHENTICATED, IST_FORBIDDEN, IST_RETRYABLE, IST_IO.
+ */
+
+/* body: CreateCatalog {name, comment, properties, storage_root}, CreateSchema {name, catalog_name, ...}, CreateTable
+ * {name, catalog_name, schema_name, table_type MANAGED|EXTERNAL, data_source_format, columns, storage_location, ...}.
+ * Appends the created object to out (NULL to drop it). */
+IST_API ist_status ist_catalog_create(ist_catalog *catalog, ist_securable kind, const char *body, ist_buffer *out,
+                                      ist_error *err);
+IST_API ist_status ist_catalog_get(ist_catalog *catalog, ist_securable kind, const char *full_name, ist_buffer *out,
+                                   ist_error *err);
+/* patch: the members to change (UpdateCatalog, UpdateSchema; tables: columns, properties, comment). */
+IST_API ist_status ist_catalog_update(ist_catalog *catalog, ist_securable kind, const char *full_name,
+                                      const char *patch, ist_buffer *out, ist_error *err);
+/* force: also with what is inside. */
+IST_API ist_status ist_catalog_delete(ist_catalog *catalog, ist_securable kind, const char *full_name, bool force,
+                                      ist_error *err);
+/*
+ * One page: {"catalogs"|"schemas"|"tables": [...], "next_page_token": "..."}.
+ *   parent       "" for catalogs, "main" for schemas, "main.demo" for tables
+ *   max_results  0 for the server's default
+ *   page_token   NULL or "" for the first page
+ */
+IST_API ist_status ist_catalog_list(ist_catalog *catalog, ist_securable kind, const char *parent, int max_results,
+                                    const char *page_token, ist_buffer *out, ist_error *err);
+
+/*
+ * Reserve the id and the location of a managed table before its first commit (UC POST /staging-tables).
+ * Appends {id, name, catalog_name, schema_name, staging_location}.
+ */
+IST_API ist_status ist_catalog_create_staging_table(ist_catalog *catalog, const char *full_name, ist_buffer *out,
+                                                    ist_error *err);
+
+/* Record one OpenLineage RunEvent (JSON text; see isthmus/lineage.h). */
+IST_API ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist_error *err);
+/* Append the lineage around a table: {"table":..., "upstream":[edge...], "downstream":[edge...]}, where an edge is
+ * {"source", "target", "job", "engine", "run_id", "event_time"}; full_name NULL: {"edges":[...]}, newest first. */
+IST_API ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, ist_buffer *out,
+                                           ist_error *err);
+
+IST_END_DECLS
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * server.h: `isthmus serve`, the HTTP side of the catalog: Unity Catalog's REST paths over the local catalog.
+ *
+ * Threading: a server runs its own threads; start, stop and the getters may be called from any one thread.
+ */
+#ifndef ISTHMUS_SERVER_H
+#define ISTHMUS_SERVER_H
+
+#include "isthmus/error.h"
+
+#include <stdint.h>
+
+IST_BEGIN_DECLS
+
+typedef struct ist_server ist_server;
+
+typedef struct ist_server_options {
+    uint32_t size;
+    const char *address;      /* to listen on; NULL for 127.0.0.1 */
+    uint16_t port;            /* 0 for a free one: ist_server_port tells */
+    const char *home;         /* folder of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
+    const char *storage_root; /* where managed tables live; NULL for <home>/warehouse */
+    const char *token;        /* the bearer token asked of every request; NULL: <home>/token, made on first start */
+} ist_server_options;
+
+#define IST_SERVER_OPTIONS_INIT                                                                                        \
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL }
+
+/* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
+ * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (a server runs on this home). */
+IST_API ist_status ist_server_start(const ist_server_options *options, ist_server **out, ist_error *err);
+IST_API uint16_t ist_server_port(const ist_server *server);
+/* "http://127.0.0.1:8080"; borrowed. */
+IST_API const char *ist_server_url(const ist_server *server);
+/* Finish the requests under way and stop. NULL is allowed. */
+IST_API void ist_server_stop(ist_server *server);
+
+IST_END_DECLS
+
+#endif

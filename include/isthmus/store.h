@@ -1,0 +1,106 @@
+/*
+ * store.h: bytes by name beneath one root location.
+ *
+ * A store is opened on the URI of a table or folder and every path given to it is relative to that root, with '/'
+ * between segments, percent-encoded by nobody. A path that would leave the root (absolute, "..", a NUL) is
+ * IST_BAD_INPUT. Backends implement isthmus/sys/storage.h; today: `file:` (also a plain absolute path).
+ *
+ * Threading: a store is internally locked or stateless, shareable by threads. A reader may be shared (reads are
+ * positioned); a writer belongs to one thread at a time.
+ *
+ *     ist_store *store;
+ *     ist_store_open("file:///data/t", NULL, &store, &err);
+ *     ist_store_put(store, "_delta_log/x.json", data, size, IST_PUT_IF_ABSENT, &err);   // IST_ALREADY_EXISTS: lost
+ *     ist_store_free(store);
+ */
+#ifndef ISTHMUS_STORE_H
+#define ISTHMUS_STORE_H
+
+#include "isthmus/buffer.h"
+#include "isthmus/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+IST_BEGIN_DECLS
+
+typedef struct ist_store ist_store;
+typedef struct ist_store_reader ist_store_reader;
+typedef struct ist_store_writer ist_store_writer;
+
+typedef struct ist_store_options {
+    uint32_t size; /* sizeof, set by the INIT macro */
+    bool create;   /* make the root (a folder) if it is missing; otherwise a missing root is found out at first use */
+} ist_store_options;
+
+#define IST_STORE_OPTIONS_INIT                                                                                         \
+    { sizeof(ist_store_options), false }
+
+typedef struct ist_store_entry {
+    const char *path; /* relative to the root; borrowed for the callback */
+    uint64_t size;
+    int64_t modified_ms; /* since the epoch */
+} ist_store_entry;
+
+typedef enum ist_put_mode { IST_PUT_IF_ABSENT, IST_PUT_REPLACE } ist_put_mode;
+
+/*
+ * Open a store on a root location.
+ *   uri      "file:///abs/path", "file:/abs/path" or "/abs/path"; percent-encoding is undone in the URI forms
+ *   options  NULL for the defaults
+ *   out      the caller's; ist_store_free
+ * Errors: IST_UNSUPPORTED (scheme), IST_BAD_INPUT (relative path), IST_IO.
+ */
+IST_API ist_status ist_store_open(const char *uri, const ist_store_options *options, ist_store **out, ist_error *err);
+IST_API void ist_store_free(ist_store *store);
+
+/* The root as a canonical URI without a trailing slash ("file:///data/t"). Borrowed from the store. */
+IST_API const char *ist_store_uri(const ist_store *store);
+
+/* Append a whole object to `out`. Errors: IST_NOT_FOUND, IST_NO_MEMORY (past out's limit), IST_IO. */
+IST_API ist_status ist_store_get(ist_store *store, const char *path, ist_buffer *out, ist_error *err);
+
+/*
+ * Write a whole object atomically: a reader sees all of it or nothing, also after a crash.
+ * Errors: IST_ALREADY_EXISTS (IST_PUT_IF_ABSENT only; exactly one of many callers wins), IST_IO (disk full, read-only).
+ */
+IST_API ist_status ist_store_put(ist_store *store, const char *path, const void *data, size_t size, ist_put_mode mode,
+                                 ist_error *err);
+
+/* Size and time of one object; entry->path is set to `path`. Errors: IST_NOT_FOUND. */
+IST_API ist_status ist_store_stat(ist_store *store, const char *path, ist_store_entry *entry, ist_error *err);
+
+/* Return true to go on, false to stop the listing (the listing then returns IST_OK). */
+typedef bool (*ist_store_list_cb)(const ist_store_entry *entry, void *payload);
+
+/*
+ * The objects directly inside folder `folder` ("" is the root) in byte order of their names, folders left out.
+ *   start_after  only names (last segment) that sort after it; NULL for all
+ * A missing folder lists nothing.
+ */
+IST_API ist_status ist_store_list(ist_store *store, const char *folder, const char *start_after, ist_store_list_cb cb,
+                                  void *payload, ist_error *err);
+
+/* Remove an object; a missing one is no error. */
+IST_API ist_status ist_store_delete(ist_store *store, const char *path, ist_error *err);
+
+/* Ranged reads of one object. */
+IST_API ist_status ist_store_reader_open(ist_store *store, const char *path, ist_store_reader **out, ist_error *err);
+IST_API uint64_t ist_store_reader_size(const ist_store_reader *reader);
+/* Read exactly `size` bytes at `offset` into `data`. Errors: IST_BAD_INPUT (past the end), IST_IO. */
+IST_API ist_status ist_store_reader_read(ist_store_reader *reader, uint64_t offset, void *data, size_t size,
+                                         ist_error *err);
+IST_API void ist_store_reader_free(ist_store_reader *reader);
+
+/*
+ * Stream a new object. Nothing is visible under `path` until ist_store_writer_close returns IST_OK; free without close
+ * abandons it and removes what was written.
+ */
+IST_API ist_status ist_store_writer_open(ist_store *store, const char *path, ist_store_writer **out, ist_error *err);
+IST_API ist_status ist_store_writer_write(ist_store_writer *writer, const void *data, size_t size, ist_error *err);
+IST_API ist_status ist_store_writer_close(ist_store_writer *writer, ist_error *err);
+IST_API void ist_store_writer_free(ist_store_writer *writer);
+
+IST_END_DECLS
+
+#endif

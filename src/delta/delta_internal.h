@@ -1,0 +1,247 @@
+/*
+ * delta_internal.h: the actions of a Delta log and what the files of src/delta share. Library-private.
+ *
+ *     log.c         file names of _delta_log, listing, the segment (checkpoint + commits) of a version
+ *     actions.c     actions <-> JSON lines
+ *     checkpoint_read.c, checkpoint_write.c    actions <-> Parquet (classic, multi-part, V2 with sidecars)
+ *     snapshot.c    replay: the newest action per key wins
+ *     deletion_vector.c    the roaring bitmaps
+ *     scan.c        files -> rows
+ *     schema.c      Delta schema JSON <-> Arrow, merging, checking, column mapping
+ *     features.c    which table features can be read and written
+ *     stats.c       Parquet footer statistics -> Delta's stats JSON
+ *     writer.c      rows -> files + add actions
+ *     transaction.c, conflict.c    the commit protocol (README.md)
+ *
+ * Strings in actions are borrowed from the arena of the log or snapshot that holds them.
+ */
+#ifndef ISTHMUS_DELTA_INTERNAL_H
+#define ISTHMUS_DELTA_INTERNAL_H
+
+#include "isthmus/scan.h"
+#include "isthmus/snapshot.h"
+#include "isthmus/transaction.h"
+#include "shim/bytes.h"
+#include "util/util.h"
+
+#include <yyjson.h>
+
+/* Memory that is freed all at once: replaying a log makes many small strings that die together. (arena.c) */
+typedef struct ist__arena ist__arena;
+ist_status ist__arena_new(ist__arena **out, ist_error *err);
+void *ist__arena_alloc(ist__arena *arena, size_t size); /* NULL when there is no memory; 8-aligned */
+char *ist__arena_copy(ist__arena *arena, const char *text, size_t size);
+void ist__arena_free(ist__arena *arena);
+
+/* ---- actions ------------------------------------------------------------------------------------------------- */
+
+typedef struct ist__pair {
+    const char *key;
+    const char *value; /* NULL for JSON null */
+} ist__pair;
+
+typedef struct ist__pairs {
+    const ist__pair *items;
+    size_t count;
+} ist__pairs;
+
+typedef struct ist__strings {
+    const char *const *items;
+    size_t count;
+} ist__strings;
+
+typedef struct ist__protocol {
+    int min_reader_version;
+    int min_writer_version;
+    ist__strings reader_features; /* empty below 3 */
+    ist__strings writer_features; /* empty below 7 */
+} ist__protocol;
+
+typedef struct ist__metadata {
+    const char *id;
+    const char *name;          /* may be NULL */
+    const char *description;   /* may be NULL */
+    const char *schema_string; /* Delta schema JSON */
+    ist__strings partition_columns;
+    ist__pairs configuration;
+    int64_t created_time; /* ms; -1 absent */
+} ist__metadata;
+
+/* "deletionVector" of an add or remove. storage_type is 0 where there is none. */
+typedef struct ist__dv {
+    char storage_type; /* 'u', 'i' or 'p' */
+    const char *path_or_inline;
+    int32_t offset; /* -1 absent */
+    int32_t size_in_bytes;
+    int64_t cardinality;
+} ist__dv;
+
+typedef struct ist__add {
+    const char *path; /* as in the log: percent-encoded, relative to the table, or an absolute URI */
+    ist__pairs partition_values;
+    int64_t size;
+    int64_t modification_time;
+    bool data_change;
+    const char *stats; /* JSON text; NULL absent */
+    ist__pairs tags;
+    ist__dv dv;
+    int64_t base_row_id;                /* -1 absent */
+    int64_t default_row_commit_version; /* -1 absent */
+    const char *clustering_provider;    /* may be NULL */
+} ist__add;
+
+typedef struct ist__remove {
+    const char *path;
+    int64_t deletion_timestamp; /* -1 absent */
+    bool data_change;
+    bool extended; /* extendedFileMetadata: partition_values, size and tags are present */
+    ist__pairs partition_values;
+    int64_t size;
+    ist__dv dv;
+    int64_t base_row_id;
+    int64_t default_row_commit_version;
+} ist__remove;
+
+typedef struct ist__app {
+    const char *app_id;
+    int64_t version;
+    int64_t last_updated; /* ms; -1 absent */
+} ist__app;
+
+typedef struct ist__domain {
+    const char *domain;
+    const char *configuration;
+    bool removed;
+} ist__domain;
+
+typedef struct ist__sidecar {
+    const char *path; /* relative to _delta_log/_sidecars, or an absolute URI */
+    int64_t size;
+    int64_t modification_time;
+} ist__sidecar;
+
+typedef enum ist__action_kind {
+    IST__ADD,
+    IST__REMOVE,
+    IST__METADATA,
+    IST__PROTOCOL,
+    IST__APP,
+    IST__DOMAIN,
+    IST__COMMIT_INFO,
+    IST__CDC,
+    IST__SIDECAR,
+    IST__CHECKPOINT_METADATA,
+    IST__UNKNOWN /* to be ignored, PROTOCOL.md "Actions" */
+} ist__action_kind;
+
+typedef struct ist__action {
+    ist__action_kind kind;
+    union {
+        ist__add add;
+        ist__remove remove;
+        ist__metadata metadata;
+        ist__protocol protocol;
+        ist__app app;
+        ist__domain domain;
+        ist__sidecar sidecar;
+        struct {
+            int64_t in_commit_timestamp; /* -1 absent */
+            const char *operation;       /* may be NULL */
+            const char *json;            /* the whole commitInfo object */
+        } commit_info;
+        int64_t checkpoint_version; /* of checkpointMetadata */
+    };
+} ist__action;
+
+/* Parse one JSON line into an action. Errors: IST_BAD_INPUT; the caller adds the file and line. (actions.c) */
+ist_status ist__action_parse(const char *line, size_t size, ist__arena *arena, ist__action *out, ist_error *err);
+/* Append one action as one JSON line with its '\n'. (actions.c) */
+ist_status ist__action_format(const ist__action *action, ist_buffer *out, ist_error *err);
+/* Every line of a commit file or of writer output. Return false from the callback to stop. `name` is for messages. */
+typedef ist_status (*ist__action_cb)(const ist__action *action, void *payload, ist_error *err);
+ist_status ist__actions_each(const char *text, size_t size, const char *name, ist__arena *arena, ist__action_cb cb,
+                             void *payload, ist_error *err);
+
+/* ---- the snapshot's inside (snapshot.c) --------------------------------------------------------------------- */
+
+struct ist_snapshot {
+    ist__arena *arena;
+    char *uri;
+    int64_t version;
+    int64_t timestamp_ms; /* ICT where enabled, else modification time of the newest commit file */
+    bool has_in_commit_timestamp;
+    int64_t checkpoint_version; /* of the checkpoint it was read from; -1 none */
+    ist__protocol protocol;
+    ist__metadata metadata;
+    ist__add *files; /* live files in order of path */
+    size_t file_count;
+    ist__remove *tombstones; /* removes not yet expired: a checkpoint carries them */
+    size_t tombstone_count;
+    ist__app *apps;
+    size_t app_count;
+    ist__domain *domains; /* not removed */
+    size_t domain_count;
+};
+
+/* ---- the log (log.c) ---------------------------------------------------------------------------------------- */
+
+/* "_delta_log/00000000000000000042.json" */
+void ist__log_commit_path(int64_t version, char out[64]);
+/* Version of the newest commit; -1 where there is none. start: a version known to exist, or -1. */
+ist_status ist__log_latest_version(ist_store *store, int64_t start, int64_t *version, ist_error *err);
+/* Read commit `version` into text. IST_NOT_FOUND where there is none. */
+ist_status ist__log_read_commit(ist_store *store, int64_t version, ist_buffer *text, ist_error *err);
+
+/* ---- features (features.c) ---------------------------------------------------------------------------------- */
+
+/* IST_UNSUPPORTED naming every feature in the way. */
+ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *err);
+ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, ist_error *err);
+/* Is a feature listed (or implied by legacy versions)? */
+bool ist__features_supported(const ist__protocol *protocol, const char *feature);
+/* Supported and switched on by its property ("delta.enableDeletionVectors", "delta.enableInCommitTimestamps"...). */
+bool ist__features_enabled(const ist__protocol *protocol, const ist__metadata *metadata, const char *feature);
+
+/* ---- schema (schema.c) -------------------------------------------------------------------------------------- */
+
+const char *ist__pairs_get(ist__pairs pairs, const char *key); /* NULL absent */
+
+typedef enum ist__mapping_mode { IST__MAPPING_NONE, IST__MAPPING_NAME, IST__MAPPING_ID } ist__mapping_mode;
+ist__mapping_mode ist__schema_mapping_mode(const ist__metadata *metadata);
+
+/*
+ * Delta schema JSON -> Arrow schema with logical names. Every field's metadata keeps Delta's field metadata:
+ * "delta.columnMapping.physicalName", "delta.columnMapping.id" (also as "PARQUET:field_id"), "delta.invariants"...
+ * timestamp -> timestamp[us, UTC], timestamp_ntz -> timestamp[us], decimal(p,s) -> decimal128.
+ */
+ist_status ist__schema_to_arrow(const char *schema_json, struct ArrowSchema *out, ist_error *err);
+/* Arrow -> Delta schema JSON. Errors: IST_UNSUPPORTED: the column and its type. */
+ist_status ist__schema_from_arrow(const struct ArrowSchema *schema, ist_buffer *out, ist_error *err);
+/* The same Arrow schema with physical names at every level (for the files). */
+ist_status ist__schema_physical(const struct ArrowSchema *logical, struct ArrowSchema *out, ist_error *err);
+/* The physical name of a top-level logical column (itself without column mapping); NULL where there is no such column.
+ * Borrowed from the schema. */
+const char *ist__schema_physical_name(const struct ArrowSchema *logical, const char *name);
+
+/* ---- deletion vectors (deletion_vector.c) ------------------------------------------------------------------- */
+
+/* Clear the bits of deleted rows in a bitmap of `rows` set bits (malloc'ed here, the caller's). */
+ist_status ist__dv_read(ist_store *store, const ist__dv *dv, int64_t rows, uint8_t **keep, ist_error *err);
+/* The path of a 'u' vector relative to the table: "<prefix>/deletion_vector_<uuid>.bin". */
+ist_status ist__dv_path(const ist__dv *dv, ist_buffer *out, ist_error *err);
+
+/* ---- checkpoints -------------------------------------------------------------------------------------------- */
+
+/* Feed every action of the checkpoint made of `paths` (its parts) to cb; sidecars are followed. (checkpoint_read.c) */
+ist_status ist__checkpoint_read(ist_store *store, const char *const *paths, size_t count, ist__arena *arena,
+                                ist__action_cb cb, void *payload, ist_error *err);
+
+/* ---- bridges from stores to shims (source.c) ---------------------------------------------------------------- */
+
+/* Open an object of the store as a source for a shim; the source owns the reader. */
+ist_status ist__source_open(ist_store *store, const char *path, ist__source *out, ist_error *err);
+/* A data file's path from the log (percent-encoded, relative or absolute) -> path relative to the store's root.
+ * IST_UNSUPPORTED for an absolute path outside the root. */
+ist_status ist__data_path(const ist_store *store, const char *path, ist_buffer *out, ist_error *err);
+
+#endif

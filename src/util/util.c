@@ -1,0 +1,123 @@
+/* util.c: memory, identifiers, clocks, percent-encoding, the home folder. */
+#include "util/util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+ist_status ist__alloc(size_t count, size_t size, void **out, ist_error *err)
+{
+    *out = calloc(count ? count : 1, size ? size : 1);
+    if (!*out)
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for %zu x %zu bytes", count, size);
+    return IST_OK;
+}
+
+ist_status ist__strdup(const char *text, char **out, ist_error *err)
+{
+    size_t size = strlen(text) + 1;
+    IST_TRY(ist__alloc(size, 1, (void **)out, err));
+    memcpy(*out, text, size);
+    return IST_OK;
+}
+
+void ist__uuid(char out[37])
+{
+    unsigned char b[16];
+    size_t have = 0;
+    while (have < sizeof b) {
+        ssize_t n = getrandom(b + have, sizeof b - have, 0);
+        if (n > 0)
+            have += (size_t)n;
+        else if (errno != EINTR)
+            abort(); /* the kernel has no random source: nothing that needs an identifier can go on */
+    }
+    b[6] = (unsigned char)((b[6] & 0x0F) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3F) | 0x80);
+    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+int64_t ist__now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t ist__monotonic_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+void ist__format_time(int64_t ms, char out[32])
+{
+    int64_t millis = ms % 1000 < 0 ? ms % 1000 + 1000 : ms % 1000;
+    time_t seconds = (time_t)((ms - millis) / 1000);
+    struct tm parts;
+    if (!gmtime_r(&seconds, &parts))
+        memset(&parts, 0, sizeof parts);
+    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(out + n, 32 - n, ".%03dZ", (int)millis);
+}
+
+ist_status ist__home(bool create, ist_buffer *out, ist_error *err)
+{
+    const char *home = getenv("ISTHMUS_HOME");
+    ist_buffer_clear(out);
+    if (home && *home) {
+        IST_TRY(ist_buffer_append_string(out, home, err));
+    } else {
+        const char *user = getenv("HOME");
+        if (!user || !*user)
+            return ist_error_set(err, IST_NOT_FOUND, 0, NULL, "neither ISTHMUS_HOME nor HOME is set");
+        IST_TRY(ist_buffer_printf(out, err, "%s/.isthmus", user));
+    }
+    if (create && mkdir(out->data, 0700) != 0 && errno != EEXIST)
+        return ist_error_set(err, IST_IO, errno, out->data, "cannot make the folder %s: %s", out->data,
+                             strerror(errno));
+    return IST_OK;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+ist_status ist__uri_decode(const char *text, size_t size, ist_buffer *out, ist_error *err)
+{
+    IST_TRY(ist_buffer_reserve(out, size, err));
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (c == '%') {
+            int high = size - i > 2 ? hex_digit(text[i + 1]) : -1;
+            int low = size - i > 2 ? hex_digit(text[i + 2]) : -1;
+            if (high < 0 || low < 0 || (high == 0 && low == 0))
+                return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "bad percent-encoding at byte %zu of '%.*s'", i,
+                                     (int)(size < 200 ? size : 200), text);
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        IST_TRY(ist_buffer_append(out, &c, 1, err));
+    }
+    return IST_OK;
+}
+
+ist_status ist__uri_encode(const char *text, size_t size, const char *keep, ist_buffer *out, ist_error *err)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (c && (strchr(unreserved, c) || strchr(keep, c)))
+            IST_TRY(ist_buffer_append(out, &c, 1, err));
+        else
+            IST_TRY(ist_buffer_printf(out, err, "%%%02X", (unsigned char)c));
+    }
+    return IST_OK;
+}

@@ -1,0 +1,59 @@
+/*
+ * util.h: what every module uses and no module owns. Library-private.
+ *
+ * JSON is yyjson, used directly: include <yyjson.h> where it is needed.
+ */
+#ifndef ISTHMUS_UTIL_UTIL_H
+#define ISTHMUS_UTIL_UTIL_H
+
+#include "isthmus/buffer.h"
+#include "isthmus/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+IST_BEGIN_DECLS
+
+/* Return from the function with the status of a call that failed. */
+#define IST_TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        ist_status ist_try_status_ = (call);                                                                           \
+        if (ist_try_status_ != IST_OK)                                                                                 \
+            return ist_try_status_;                                                                                    \
+    } while (0)
+
+/* The same in a function with one clean-up path: needs `ist_status status` and the label `done`. */
+#define IST_TRY_GOTO(call)                                                                                             \
+    do {                                                                                                               \
+        status = (call);                                                                                               \
+        if (status != IST_OK)                                                                                          \
+            goto done;                                                                                                 \
+    } while (0)
+
+/* calloc and strdup that say so when there is no memory. */
+ist_status ist__alloc(size_t count, size_t size, void **out, ist_error *err);
+ist_status ist__strdup(const char *text, char **out, ist_error *err);
+
+/* A new random UUID (version 4) in text. */
+void ist__uuid(char out[37]);
+
+/* Milliseconds since the epoch; microseconds of the monotonic clock. */
+int64_t ist__now_ms(void);
+int64_t ist__monotonic_us(void);
+
+/* ms since the epoch as "2026-11-23T09:00:00.000Z". */
+void ist__format_time(int64_t ms, char out[32]);
+
+/*
+ * The folder of Isthmus' own state on this machine: $ISTHMUS_HOME, else ~/.isthmus. With `create` it is made, mode 0700.
+ */
+ist_status ist__home(bool create, ist_buffer *out, ist_error *err);
+
+/* Undo percent-encoding, append to out. Errors: IST_BAD_INPUT (bad escape, encoded NUL). */
+ist_status ist__uri_decode(const char *text, size_t size, ist_buffer *out, ist_error *err);
+/* Percent-encode everything outside the unreserved characters and those in `keep`. */
+ist_status ist__uri_encode(const char *text, size_t size, const char *keep, ist_buffer *out, ist_error *err);
+
+IST_END_DECLS
+
+#endif

@@ -1,0 +1,77 @@
+/* test_util.c: errors, buffers, identifiers, percent-encoding. */
+#include "testing.h"
+#include "util/util.h"
+
+#include <string.h>
+
+static void test_util_error__truncates_at_a_character(void **state)
+{
+    (void)state;
+    ist_error err = IST_ERROR_INIT;
+    char text[IST_ERROR_MESSAGE_MAX + 10];
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = '\0';
+    memcpy(text + IST_ERROR_MESSAGE_MAX - 2, "\xC3\xA9", 2); /* an é across the end */
+    assert_int_equal(ist_error_set(&err, IST_IO, 5, "here", "%s", text), IST_IO);
+    assert_int_equal(strlen(err.message), IST_ERROR_MESSAGE_MAX - 2);
+    assert_string_equal(err.where, "here");
+}
+
+static void test_util_error__context_goes_before(void **state)
+{
+    (void)state;
+    ist_error err = IST_ERROR_INIT;
+    ist_error_set(&err, IST_NOT_FOUND, 2, "x", "no such file");
+    assert_int_equal(ist_error_context(&err, "table %s", "t"), IST_NOT_FOUND);
+    assert_string_equal(err.message, "table t: no such file");
+}
+
+static void test_util_buffer__keeps_to_its_limit(void **state)
+{
+    (void)state;
+    ist_buffer buffer = {.limit = 10};
+    ist_error err = IST_ERROR_INIT;
+    assert_ok(ist_buffer_append(&buffer, "12345", 5, &err), err);
+    assert_ok(ist_buffer_printf(&buffer, &err, "%d", 67890), err);
+    assert_int_equal(ist_buffer_append(&buffer, "x", 1, &err), IST_NO_MEMORY);
+    assert_string_equal(buffer.data, "1234567890");
+    ist_buffer_free(&buffer);
+}
+
+static void test_util_uri__round_trip(void **state)
+{
+    (void)state;
+    ist_buffer encoded = IST_BUFFER_INIT, decoded = IST_BUFFER_INIT;
+    ist_error err = IST_ERROR_INIT;
+    const char text[] = "a b/c%d=\xC3\xA9";
+    assert_ok(ist__uri_encode(text, strlen(text), "/=", &encoded, &err), err);
+    assert_string_equal(encoded.data, "a%20b/c%25d=%C3%A9");
+    assert_ok(ist__uri_decode(encoded.data, encoded.size, &decoded, &err), err);
+    assert_string_equal(decoded.data, text);
+    assert_int_equal(ist__uri_decode("a%2", 3, &decoded, &err), IST_BAD_INPUT);
+    assert_int_equal(ist__uri_decode("a%00", 4, &decoded, &err), IST_BAD_INPUT);
+    ist_buffer_free(&encoded);
+    ist_buffer_free(&decoded);
+}
+
+static void test_util_time__before_the_epoch(void **state)
+{
+    (void)state;
+    char text[32];
+    ist__format_time(-1, text);
+    assert_string_equal(text, "1969-12-31T23:59:59.999Z");
+    ist__format_time(1795424351123, text);
+    assert_string_equal(text, "2026-11-23T08:59:11.123Z");
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_util_error__truncates_at_a_character),
+        cmocka_unit_test(test_util_error__context_goes_before),
+        cmocka_unit_test(test_util_buffer__keeps_to_its_limit),
+        cmocka_unit_test(test_util_uri__round_trip),
+        cmocka_unit_test(test_util_time__before_the_epoch),
+    };
+    return run_group(tests, argc, argv);
+}
