@@ -55,7 +55,7 @@ build/jars/.ready: jvm/pom.xml | system
 	@touch $@
 
 build/%/build.ninja: CMakeLists.txt CMakePresets.json cmake/deps.cmake | .venv/.ready
-	@cmake --preset $* -DPython_EXECUTABLE=$(VENV)/bin/python >build/configure-$*.log 2>&1 || \
+	@mkdir -p build && cmake --preset $* -DPython_EXECUTABLE=$(VENV)/bin/python >build/configure-$*.log 2>&1 || \
 	  { cat build/configure-$*.log; exit 1; }
 
 # The development tree is the package: python/isthmus holds the built parts, and a .pth file points the environment at it.
