@@ -40,20 +40,28 @@ typedef struct ist_chunk_info {
     bool spilled;    /* on disk, not in memory */
 } ist_chunk_info;
 
+/* Append the path of the daemon's socket: `given`, or where that is NULL or "": $ISTHMUS_SOCKET, else
+ * $ISTHMUS_HOME/daemon.sock, else ~/.isthmus/daemon.sock. */
+IST_API ist_status ist_exchange_socket_path(const char *given, ist_buffer *out, ist_error *err);
+
 /*
- * Connect to the node's daemon.
- *   socket_path  NULL for the default: $ISTHMUS_SOCKET, else $ISTHMUS_HOME/daemon.sock, else ~/.isthmus/daemon.sock
+ * Connect to the node's daemon. A client whose daemon went away stays dead (its leases are gone too): every call gives
+ * IST_RETRYABLE; open a new one.
+ *   socket_path  NULL for the default of ist_exchange_socket_path
  * Errors: IST_NOT_FOUND (no daemon there: the message tells how to start one), IST_FORBIDDEN (another user's daemon),
- * IST_IO.
+ * IST_UNSUPPORTED (a daemon of another version), IST_IO.
  */
 IST_API ist_status ist_exchange_client_open(const char *socket_path, ist_exchange_client **out, ist_error *err);
+/* Close; gives back every lease. Arrays that were got stay valid. */
 IST_API void ist_exchange_client_free(ist_exchange_client *client);
+/* False after the daemon went away, and in a process that forked off the one that opened the client. */
+IST_API bool ist_exchange_client_alive(ist_exchange_client *client);
 
 /* Make an exchange, take a lease on it, and write its id. */
 IST_API ist_status ist_exchange_create(ist_exchange_client *client, char id[IST_ID_SIZE], ist_error *err);
-/* Take a further lease on an exchange. Errors: IST_NOT_FOUND (freed already). */
+/* Take a further lease on an exchange; a client may hold many on one. Errors: IST_NOT_FOUND (freed already). */
 IST_API ist_status ist_exchange_hold(ist_exchange_client *client, const char *id, ist_error *err);
-/* Give this client's lease back; the last one frees the chunks. */
+/* Give one of this client's leases back; the last of all clients' frees the chunks. Errors: IST_NOT_FOUND. */
 IST_API ist_status ist_exchange_release(ist_exchange_client *client, const char *id, ist_error *err);
 
 /*
@@ -82,8 +90,12 @@ IST_API ist_status ist_exchange_get(ist_exchange_client *client, const char *chu
 /* Free one chunk before its exchange goes. */
 IST_API ist_status ist_exchange_free_chunk(ist_exchange_client *client, const char *chunk, ist_error *err);
 
-/* Append the daemon's counters as a JSON object: memory_limit, memory_used, spilled_bytes, spill_writes, exchanges,
- * chunks, leases, granted, sealed, mapped, freed, bytes_sealed, commits, commit_members, clients, uptime_ms, pid... */
+/*
+ * Append the daemon's counters as a JSON object of numbers. Now: memory_limit, memory_used (granted and sealed chunks,
+ * and freed ones that a reader has still mapped), spill_used, exchanges, chunks, leases, clients, uptime_ms, pid. Since
+ * the start: granted, sealed, mapped, freed (chunks), bytes_sealed, spill_writes (chunks), spilled_bytes, commits,
+ * commit_members.
+ */
 IST_API ist_status ist_exchange_counters(ist_exchange_client *client, ist_buffer *out, ist_error *err);
 
 IST_END_DECLS

@@ -8,6 +8,7 @@
 #include "isthmus/committer.h"
 #include "isthmus/error.h"
 #include "isthmus/exchange.h"
+#include "isthmus/exchange_server.h"
 #include "isthmus/export.h"
 #include "isthmus/lineage.h"
 #include "isthmus/scan.h"
