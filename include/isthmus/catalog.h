@@ -44,8 +44,11 @@ typedef enum ist_securable { IST_SECURABLE_CATALOG, IST_SECURABLE_SCHEMA, IST_SE
 
 /*
  * The five operations, the same for every kind of object. Names are dotted full names ("main.demo.scores", parts may be
- * quoted by backquotes); a name with the wrong number of parts is IST_BAD_INPUT. Bodies are Unity Catalog's.
+ * quoted by backquotes); a name with the wrong number of parts is IST_BAD_INPUT. Names are case-sensitive, as in the
+ * open Unity Catalog server, of letters, digits, '_', '-' and '@', at most 255. Bodies are Unity Catalog's.
  * Errors: IST_NOT_FOUND, IST_ALREADY_EXISTS, IST_BAD_INPUT, IST_UNAUTHENTICATED, IST_FORBIDDEN, IST_RETRYABLE, IST_IO.
+ * Where the catalog itself refused, err->where is Unity Catalog's error_code ("SCHEMA_NOT_FOUND": which of the three is
+ * missing) and err->code the HTTP status that goes with it.
  */
 
 /* body: CreateCatalog {name, comment, properties, storage_root}, CreateSchema {name, catalog_name, ...}, CreateTable
@@ -55,16 +58,18 @@ IST_API ist_status ist_catalog_create(ist_catalog *catalog, ist_securable kind, 
                                       ist_error *err);
 IST_API ist_status ist_catalog_get(ist_catalog *catalog, ist_securable kind, const char *full_name, ist_buffer *out,
                                    ist_error *err);
-/* patch: the members to change (UpdateCatalog, UpdateSchema; tables: columns, properties, comment). */
+/* patch: the members to change: new_name, comment, properties (all of them replaced; an empty object changes nothing);
+ * tables also columns. Other Unity Catalog servers know no change of a table. */
 IST_API ist_status ist_catalog_update(ist_catalog *catalog, ist_securable kind, const char *full_name,
                                       const char *patch, ist_buffer *out, ist_error *err);
-/* force: also with what is inside. */
+/* force: also with what is inside. The data of a MANAGED table goes with it (what cannot be removed stays, unnamed); the
+ * data of an EXTERNAL table is not touched. */
 IST_API ist_status ist_catalog_delete(ist_catalog *catalog, ist_securable kind, const char *full_name, bool force,
                                       ist_error *err);
 /*
- * One page: {"catalogs"|"schemas"|"tables": [...], "next_page_token": "..."}.
+ * One page, by name: {"catalogs"|"schemas"|"tables": [...], "next_page_token": "..." or null after the last page}.
  *   parent       "" for catalogs, "main" for schemas, "main.demo" for tables
- *   max_results  0 for the server's default
+ *   max_results  0 for the server's default, which is also the most (100)
  *   page_token   NULL or "" for the first page
  */
 IST_API ist_status ist_catalog_list(ist_catalog *catalog, ist_securable kind, const char *parent, int max_results,
@@ -72,15 +77,37 @@ IST_API ist_status ist_catalog_list(ist_catalog *catalog, ist_securable kind, co
 
 /*
  * Reserve the id and the location of a managed table before its first commit (UC POST /staging-tables).
- * Appends {id, name, catalog_name, schema_name, staging_location}.
+ * Appends {id, name, catalog_name, schema_name, staging_location}. The table is then created with table_type MANAGED,
+ * data_source_format DELTA, storage_location = staging_location and the property io.unitycatalog.tableId = id, once.
  */
 IST_API ist_status ist_catalog_create_staging_table(ist_catalog *catalog, const char *full_name, ist_buffer *out,
                                                     ist_error *err);
 
+/*
+ * Short-lived credentials for a table's or a path's storage.
+ *   request  {"table_id", "operation": "READ"|"READ_WRITE"} (the id of a table or a staging table), or
+ *            {"url", "operation": "PATH_READ"|"PATH_READ_WRITE"|"PATH_CREATE_TABLE"}
+ * Appends TemporaryCredentials; for a `file:` location only its url is not null.
+ */
+IST_API ist_status ist_catalog_get_credentials(ist_catalog *catalog, const char *request, ist_buffer *out,
+                                               ist_error *err);
+
+/*
+ * The columns member of CreateTable for a Delta schema.
+ *   schema             Delta schema JSON, {"type": "struct", "fields": [...]}
+ *   partition_columns  names in partition order; NULL with count 0 for none
+ * Appends a JSON array of ColumnInfo. Needs no catalog. Errors: IST_BAD_INPUT.
+ */
+IST_API ist_status ist_catalog_columns(const char *schema, const char *const *partition_columns,
+                                       size_t partition_column_count, ist_buffer *out, ist_error *err);
+
 /* Record one OpenLineage RunEvent (JSON text; see isthmus/lineage.h). */
 IST_API ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist_error *err);
 /* Append the lineage around a table: {"table":..., "upstream":[edge...], "downstream":[edge...]}, where an edge is
- * {"source", "target", "job", "engine", "run_id", "event_time"}; full_name NULL: {"edges":[...]}, newest first. */
+ * {"source", "target", "job", "engine", "run_id", "event_time"}, newest first; full_name NULL: {"edges":[...]}. An edge
+ * joins what one run read and wrote (all its events together); source is null for a run that only wrote, target for one
+ * that only read. Failed runs are left out. A location ("file:///data/t") may stand for a table without a name.
+ * Errors: IST_UNSUPPORTED (the server keeps no lineage). */
 IST_API ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, ist_buffer *out,
                                            ist_error *err);
 

@@ -1,6 +1,9 @@
 /*
  * lineage.h: OpenLineage run events (https://openlineage.io/spec/2-0-2/OpenLineage.json) for what a job read and wrote.
  *
+ * Datasets are named as OpenLineage names them: a table of the catalog is its full name in namespace "unitycatalog", a
+ * local location its path in namespace "file", s3://bucket/key is "key" in namespace "s3://bucket".
+ *
  * Threading: functions are free-standing.
  */
 #ifndef ISTHMUS_LINEAGE_H
@@ -32,7 +35,8 @@ typedef struct ist_lineage_run {
     size_t output_count;
 } ist_lineage_run;
 
-/* Append the run event as one JSON object; eventTime is now. */
+/* Append the run event as one JSON object; eventTime is now. Errors: IST_BAD_INPUT (no job or engine, unknown state,
+ * schema_json that is no Delta schema). */
 IST_API ist_status ist_lineage_event(const ist_lineage_run *run, ist_buffer *out, ist_error *err);
 
 IST_END_DECLS

@@ -16,7 +16,7 @@ typedef struct ist_server ist_server;
 
 typedef struct ist_server_options {
     uint32_t size;
-    const char *address;      /* to listen on; NULL for 127.0.0.1 */
+    const char *address;      /* to listen on: a loopback address, there is no TLS yet; NULL for 127.0.0.1 */
     uint16_t port;            /* 0 for a free one: ist_server_port tells */
     const char *home;         /* folder of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
     const char *storage_root; /* where managed tables live; NULL for <home>/warehouse */
@@ -27,7 +27,8 @@ typedef struct ist_server_options {
     { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
- * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (a server runs on this home). */
+ * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (a server runs on this home: its pid
+ * and URL are in the message), IST_UNSUPPORTED (address is not loopback). */
 IST_API ist_status ist_server_start(const ist_server_options *options, ist_server **out, ist_error *err);
 IST_API uint16_t ist_server_port(const ist_server *server);
 /* "http://127.0.0.1:8080"; borrowed. */
