@@ -1,0 +1,473 @@
+package io.isthmus.spark;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.net.URI;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.apache.hadoop.fs.Path;
+import org.apache.spark.sql.catalyst.TableIdentifier;
+import org.apache.spark.sql.catalyst.analysis.NamespaceAlreadyExistsException;
+import org.apache.spark.sql.catalyst.analysis.NoSuchNamespaceException;
+import org.apache.spark.sql.catalyst.analysis.NoSuchTableException;
+import org.apache.spark.sql.catalyst.analysis.NonEmptyNamespaceException;
+import org.apache.spark.sql.catalyst.analysis.TableAlreadyExistsException;
+import org.apache.spark.sql.catalyst.catalog.CatalogStorageFormat;
+import org.apache.spark.sql.catalyst.catalog.CatalogTable;
+import org.apache.spark.sql.catalyst.catalog.CatalogTableType;
+import org.apache.spark.sql.connector.catalog.CatalogV2Util;
+import org.apache.spark.sql.connector.catalog.Identifier;
+import org.apache.spark.sql.connector.catalog.NamespaceChange;
+import org.apache.spark.sql.connector.catalog.SupportsNamespaces;
+import org.apache.spark.sql.connector.catalog.Table;
+import org.apache.spark.sql.connector.catalog.TableCatalog;
+import org.apache.spark.sql.connector.catalog.TableChange;
+import org.apache.spark.sql.connector.catalog.TableSummary;
+import org.apache.spark.sql.connector.catalog.V1Table;
+import org.apache.spark.sql.connector.expressions.NamedReference;
+import org.apache.spark.sql.connector.expressions.Transform;
+import org.apache.spark.sql.types.StructField;
+import org.apache.spark.sql.types.StructType;
+import org.apache.spark.sql.util.CaseInsensitiveStringMap;
+import scala.Option;
+
+/**
+ * The names of one catalog on a Unity Catalog server: what is where, and nothing of what is in it. Delta's own catalog
+ * asks it for a table's location and reads schema and everything else from the table's log.
+ */
+final class Names implements TableCatalog, SupportsNamespaces {
+    /** A table as the server knows it. */
+    record Entry(String id, String location, boolean managed, JsonNode json) {
+    }
+
+    private final Server server;
+    private String catalog;
+
+    Names(Server server) {
+        this.server = server;
+    }
+
+    @Override
+    public void initialize(String name, CaseInsensitiveStringMap options) {
+        catalog = name;
+    }
+
+    @Override
+    public String name() {
+        return catalog;
+    }
+
+    @Override
+    public String[] defaultNamespace() {
+        return new String[] {"default"};
+    }
+
+    // Names
+
+    /** A path in the place of a name (delta.`/some/path`), which Delta's catalog resolves by itself. */
+    static boolean isPath(Identifier ident) {
+        return ident.namespace().length == 1 && ident.namespace()[0].equalsIgnoreCase("delta")
+            && ident.name().indexOf('/') >= 0;
+    }
+
+    /** "main.demo.scores"; a name of another form is refused here, before it can mean something else to the server. */
+    String fullName(Identifier ident) {
+        String[] namespace = ident.namespace();
+        String dotted = catalog + "." + String.join(".", namespace) + (namespace.length == 0 ? "" : ".") + ident.name();
+        if (namespace.length != 1) {
+            throw Failure.raise(dotted + ": a table's name has three parts, catalog.schema.table; this one has "
+                + (namespace.length + 2));
+        }
+        if (namespace[0].indexOf('.') >= 0 || ident.name().indexOf('.') >= 0) {
+            throw Failure.raise(dotted + ": a part of a table's name cannot have a dot in it");
+        }
+        return dotted;
+    }
+
+    private String schemaName(String[] namespace) {
+        String dotted = catalog + "." + String.join(".", namespace);
+        if (namespace.length != 1) {
+            throw Failure.raise(dotted + ": a schema's name has two parts, catalog.schema; this one has "
+                + (namespace.length + 1));
+        }
+        if (namespace[0].indexOf('.') >= 0) {
+            throw Failure.raise(dotted + ": a part of a schema's name cannot have a dot in it");
+        }
+        return dotted;
+    }
+
+    private RuntimeException unexpected(String name, Server.Refused e) {
+        if (e.code.equals("CATALOG_NOT_FOUND")) {
+            throw Failure.raise("catalog " + catalog + " does not exist on the server at " + server.uri, e);
+        }
+        throw Failure.raise(name + ": " + e.getMessage(), e);
+    }
+
+    // Tables
+
+    Entry find(Identifier ident) throws NoSuchTableException {
+        String name = fullName(ident);
+        try {
+            JsonNode json = server.get("/tables/" + Server.encode(name));
+            String format = json.path("data_source_format").asText("");
+            String location = json.path("storage_location").asText("");
+            if (!format.equalsIgnoreCase("DELTA")) {
+                throw Failure.raise(name + " is a " + (format.isEmpty() ? "table of no known format" : format + " table")
+                    + "; this catalog plugin opens Delta tables");
+            }
+            if (location.isEmpty()) {
+                throw Failure.raise(name + ": the catalog server at " + server.uri + " gave no storage location");
+            }
+            return new Entry(json.path("table_id").asText(""), location,
+                json.path("table_type").asText("").equals("MANAGED"), json);
+        } catch (Server.Refused e) {
+            if (e.isNotFound()) {
+                throw new NoSuchTableException(ident);
+            }
+            throw unexpected(name, e);
+        }
+    }
+
+    /** Delta's catalog takes the location from here; the columns it reads from the log, so none are given. */
+    @Override
+    public Table loadTable(Identifier ident) throws NoSuchTableException {
+        if (isPath(ident)) {
+            throw new NoSuchTableException(ident);
+        }
+        Entry entry = find(ident);
+        URI location = new Path(entry.location).toUri();
+        CatalogStorageFormat none = CatalogStorageFormat.empty();
+        CatalogStorageFormat storage = new CatalogStorageFormat(Option.apply(location), none.inputFormat(),
+            none.outputFormat(), none.serde(), none.compressed(), none.properties(), none.serdeName());
+        return new V1Table(new CatalogTable(
+            new TableIdentifier(ident.name(), Option.apply(ident.namespace()[0]), Option.apply(catalog)),
+            entry.managed ? CatalogTableType.MANAGED() : CatalogTableType.EXTERNAL(), storage, new StructType(),
+            Option.apply("delta"), CatalogTable.apply$default$6(), CatalogTable.apply$default$7(),
+            entry.json.path("owner").asText(""), entry.json.path("created_at").asLong(0),
+            CatalogTable.apply$default$10(), CatalogTable.apply$default$11(), CatalogTable.apply$default$12(),
+            CatalogTable.apply$default$13(), CatalogTable.apply$default$14(),
+            Option.apply(entry.json.path("comment").asText(null)), CatalogTable.apply$default$16(),
+            CatalogTable.apply$default$17(), false, CatalogTable.apply$default$19(), CatalogTable.apply$default$20(),
+            CatalogTable.apply$default$21(), CatalogTable.apply$default$22()));
+    }
+
+    @Override
+    public boolean tableExists(Identifier ident) {
+        try {
+            find(ident);
+            return true;
+        } catch (NoSuchTableException e) {
+            return false;
+        }
+    }
+
+    /** Reserve the id and the location of a managed table that Delta is about to make. */
+    Entry reserve(Identifier ident) throws TableAlreadyExistsException, NoSuchNamespaceException {
+        String name = fullName(ident);
+        ObjectNode body = Server.JSON.createObjectNode().put("name", ident.name()).put("catalog_name", catalog)
+            .put("schema_name", ident.namespace()[0]);
+        try {
+            JsonNode json = server.post("/staging-tables", body);
+            return new Entry(json.path("id").asText(), json.path("staging_location").asText(), true, json);
+        } catch (Server.Refused e) {
+            throw refusedToCreate(ident, name, e);
+        }
+    }
+
+    /** Give a table that Delta has made its name. */
+    void register(Identifier ident, Entry entry, Table made, Map<String, String> properties)
+        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        String name = fullName(ident);
+        ObjectNode body = Server.JSON.createObjectNode().put("name", ident.name()).put("catalog_name", catalog)
+            .put("schema_name", ident.namespace()[0]).put("table_type", entry.managed ? "MANAGED" : "EXTERNAL")
+            .put("data_source_format", "DELTA").put("storage_location", entry.location);
+        body.set("columns", columns(made));
+        ObjectNode kept = body.putObject("properties");
+        properties.forEach((key, value) -> {
+            if (!CatalogV2Util.TABLE_RESERVED_PROPERTIES().contains(key)
+                && !key.startsWith(TableCatalog.OPTION_PREFIX)
+                && !properties.containsKey(TableCatalog.OPTION_PREFIX + key)) {
+                kept.put(key, value);
+            }
+        });
+        if (entry.managed) {
+            kept.put("io.unitycatalog.tableId", entry.id);
+        }
+        if (properties.containsKey(TableCatalog.PROP_COMMENT)) {
+            body.put("comment", properties.get(TableCatalog.PROP_COMMENT));
+        }
+        try {
+            server.post("/tables", body);
+        } catch (Server.Refused e) {
+            throw refusedToCreate(ident, name, e);
+        }
+    }
+
+    private RuntimeException refusedToCreate(Identifier ident, String name, Server.Refused e)
+        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        if (e.isNotFound()) {
+            throw new NoSuchNamespaceException(new String[] {catalog, ident.namespace()[0]});
+        }
+        if (e.isAlreadyExists()) {
+            throw new TableAlreadyExistsException(ident);
+        }
+        throw unexpected(name, e);
+    }
+
+    /**
+     * Tell the server a table's new columns. They are a courtesy to those who browse the catalog (readers go by the
+     * log), so a server that has no such call is left with the old ones.
+     */
+    void updateColumns(Identifier ident, Table changed) {
+        String name = fullName(ident);
+        ObjectNode body = Server.JSON.createObjectNode();
+        body.set("columns", columns(changed));
+        try {
+            server.patch("/tables/" + Server.encode(name), body);
+        } catch (Server.Refused e) {
+            if (!e.isNotFound() && e.status != 405 && e.status != 501) {
+                throw unexpected(name, e);
+            }
+        }
+    }
+
+    /** Unity Catalog's ColumnInfo for each column. */
+    private static ArrayNode columns(Table table) {
+        Map<String, Integer> partitions = new LinkedHashMap<>();
+        for (Transform transform : table.partitioning()) {
+            for (NamedReference reference : transform.references()) {
+                partitions.put(String.join(".", reference.fieldNames()), partitions.size());
+            }
+        }
+        ArrayNode columns = Server.JSON.createArrayNode();
+        for (StructField field : CatalogV2Util.v2ColumnsToStructType(table.columns()).fields()) {
+            ObjectNode column = columns.addObject().put("name", field.name())
+                .put("type_text", field.dataType().catalogString()).put("type_name", typeName(field))
+                .put("type_json", typeJson(field)).put("position", columns.size() - 1)
+                .put("nullable", field.nullable());
+            if (field.getComment().isDefined()) {
+                column.put("comment", field.getComment().get());
+            }
+            if (partitions.containsKey(field.name())) {
+                column.put("partition_index", partitions.get(field.name()));
+            }
+        }
+        return columns;
+    }
+
+    /** Unity Catalog's ColumnTypeName, which is Spark's word for the type but for these. */
+    private static String typeName(StructField field) {
+        String word = field.dataType().typeName().replaceFirst("\\(.*", "").toUpperCase(Locale.ROOT);
+        return switch (word) {
+            case "INTEGER" -> "INT";
+            case "VARCHAR" -> "STRING";
+            case "VOID" -> "NULL";
+            default -> word.startsWith("INTERVAL") ? "INTERVAL" : word;
+        };
+    }
+
+    private static String typeJson(StructField field) {
+        try {
+            return Server.JSON.readTree(new StructType(new StructField[] {field}).json()).at("/fields/0").toString();
+        } catch (java.io.IOException e) {
+            throw new IllegalStateException("Spark's own schema JSON does not parse", e);
+        }
+    }
+
+    @Override
+    public boolean dropTable(Identifier ident) {
+        String name = fullName(ident);
+        try {
+            server.delete("/tables/" + Server.encode(name));
+            return true;
+        } catch (Server.Refused e) {
+            if (e.isNotFound()) {
+                return false;
+            }
+            throw unexpected(name, e);
+        }
+    }
+
+    @Override
+    public Identifier[] listTables(String[] namespace) throws NoSuchNamespaceException {
+        return tables(namespace).stream().map(json -> Identifier.of(namespace, json.path("name").asText()))
+            .toArray(Identifier[]::new);
+    }
+
+    @Override
+    public TableSummary[] listTableSummaries(String[] namespace) throws NoSuchNamespaceException {
+        return tables(namespace).stream()
+            .map(json -> TableSummary.of(Identifier.of(namespace, json.path("name").asText()),
+                json.path("table_type").asText(TableSummary.EXTERNAL_TABLE_TYPE)))
+            .toArray(TableSummary[]::new);
+    }
+
+    private List<JsonNode> tables(String[] namespace) throws NoSuchNamespaceException {
+        String name = schemaName(namespace);
+        try {
+            return pages("/tables?catalog_name=" + Server.encode(catalog) + "&schema_name="
+                + Server.encode(namespace[0]), "tables");
+        } catch (Server.Refused e) {
+            throw noSchema(name, namespace, e);
+        }
+    }
+
+    private List<JsonNode> pages(String path, String member) throws Server.Refused {
+        List<JsonNode> all = new ArrayList<>();
+        String token = "";
+        do {
+            JsonNode page = server.get(path + (token.isEmpty() ? "" : "&page_token=" + Server.encode(token)));
+            page.path(member).forEach(all::add);
+            String next = page.path("next_page_token").asText("");
+            if (next.equals(token) && !next.isEmpty()) {
+                throw Failure.raise("the catalog server at " + server.uri + " gives the same page again and again");
+            }
+            token = next;
+        } while (!token.isEmpty());
+        return all;
+    }
+
+    @Override
+    public Table alterTable(Identifier ident, TableChange... changes) {
+        throw new UnsupportedOperationException(fullName(ident) + ": only Delta tables can be altered");
+    }
+
+    @Override
+    public void renameTable(Identifier from, Identifier to) throws NoSuchTableException, TableAlreadyExistsException {
+        String name = fullName(from);
+        fullName(to);
+        if (!from.namespace()[0].equals(to.namespace()[0])) {
+            throw Failure.raise(name + ": a new name cannot move a table to another schema");
+        }
+        try {
+            server.patch("/tables/" + Server.encode(name), Server.JSON.createObjectNode().put("new_name", to.name()));
+        } catch (Server.Refused e) {
+            if (e.isNotFound()) {
+                throw new NoSuchTableException(from);
+            }
+            if (e.isAlreadyExists()) {
+                throw new TableAlreadyExistsException(to);
+            }
+            throw unexpected(name, e);
+        }
+    }
+
+    // Schemas
+
+    private RuntimeException noSchema(String name, String[] namespace, Server.Refused e)
+        throws NoSuchNamespaceException {
+        if (e.isNotFound()) {
+            throw new NoSuchNamespaceException(new String[] {catalog, namespace[0]});
+        }
+        throw unexpected(name, e);
+    }
+
+    @Override
+    public String[][] listNamespaces() {
+        try {
+            return pages("/schemas?catalog_name=" + Server.encode(catalog), "schemas").stream()
+                .map(json -> new String[] {json.path("name").asText()}).toArray(String[][]::new);
+        } catch (Server.Refused e) {
+            throw unexpected(catalog, e);
+        }
+    }
+
+    @Override
+    public String[][] listNamespaces(String[] namespace) throws NoSuchNamespaceException {
+        if (namespace.length == 0) {
+            return listNamespaces();
+        }
+        loadNamespaceMetadata(namespace);
+        return new String[0][]; // schemas do not nest
+    }
+
+    @Override
+    public Map<String, String> loadNamespaceMetadata(String[] namespace) throws NoSuchNamespaceException {
+        String name = schemaName(namespace);
+        try {
+            JsonNode json = server.get("/schemas/" + Server.encode(name));
+            Map<String, String> metadata = new LinkedHashMap<>();
+            json.path("properties").properties().forEach(p -> metadata.put(p.getKey(), p.getValue().asText()));
+            if (json.hasNonNull("comment")) {
+                metadata.put(SupportsNamespaces.PROP_COMMENT, json.get("comment").asText());
+            }
+            if (json.hasNonNull("owner")) {
+                metadata.put(SupportsNamespaces.PROP_OWNER, json.get("owner").asText());
+            }
+            if (json.hasNonNull("storage_root")) {
+                metadata.put(SupportsNamespaces.PROP_LOCATION, json.get("storage_root").asText());
+            }
+            return metadata;
+        } catch (Server.Refused e) {
+            throw noSchema(name, namespace, e);
+        }
+    }
+
+    @Override
+    public void createNamespace(String[] namespace, Map<String, String> metadata)
+        throws NamespaceAlreadyExistsException {
+        String name = schemaName(namespace);
+        ObjectNode body = Server.JSON.createObjectNode().put("name", namespace[0]).put("catalog_name", catalog);
+        ObjectNode properties = body.putObject("properties");
+        metadata.forEach((key, value) -> {
+            switch (key) {
+                case SupportsNamespaces.PROP_COMMENT -> body.put("comment", value);
+                case SupportsNamespaces.PROP_LOCATION -> body.put("storage_root", value);
+                case SupportsNamespaces.PROP_OWNER -> { } // Spark always sends one; the server goes by the token
+                default -> properties.put(key, value);
+            }
+        });
+        try {
+            server.post("/schemas", body);
+        } catch (Server.Refused e) {
+            if (e.isAlreadyExists()) {
+                throw new NamespaceAlreadyExistsException(namespace);
+            }
+            throw unexpected(name, e);
+        }
+    }
+
+    @Override
+    public void alterNamespace(String[] namespace, NamespaceChange... changes) throws NoSuchNamespaceException {
+        String name = schemaName(namespace);
+        Map<String, String> metadata = CatalogV2Util.applyNamespaceChanges(loadNamespaceMetadata(namespace),
+            scala.jdk.javaapi.CollectionConverters.asScala(List.of(changes)).toSeq());
+        ObjectNode body = Server.JSON.createObjectNode();
+        ObjectNode properties = body.putObject("properties");
+        metadata.forEach((key, value) -> {
+            switch (key) {
+                case SupportsNamespaces.PROP_COMMENT -> body.put("comment", value);
+                case SupportsNamespaces.PROP_LOCATION, SupportsNamespaces.PROP_OWNER -> { } // fixed when made
+                default -> properties.put(key, value);
+            }
+        });
+        try {
+            server.patch("/schemas/" + Server.encode(name), body);
+        } catch (Server.Refused e) {
+            throw noSchema(name, namespace, e);
+        }
+    }
+
+    @Override
+    public boolean dropNamespace(String[] namespace, boolean cascade) throws NonEmptyNamespaceException {
+        String name = schemaName(namespace);
+        try {
+            if (!cascade && listTables(namespace).length > 0) {
+                throw new NonEmptyNamespaceException(namespace);
+            }
+            server.delete("/schemas/" + Server.encode(name) + (cascade ? "?force=true" : ""));
+            return true;
+        } catch (NoSuchNamespaceException e) {
+            return false;
+        } catch (Server.Refused e) {
+            if (e.isNotFound()) {
+                return false;
+            }
+            throw unexpected(name, e);
+        }
+    }
+}
