@@ -217,11 +217,26 @@ ist__mapping_mode ist__schema_mapping_mode(const ist__metadata *metadata);
 ist_status ist__schema_to_arrow(const char *schema_json, struct ArrowSchema *out, ist_error *err);
 /* Arrow -> Delta schema JSON. Errors: IST_UNSUPPORTED: the column and its type. */
 ist_status ist__schema_from_arrow(const struct ArrowSchema *schema, ist_buffer *out, ist_error *err);
-/* The same Arrow schema with physical names at every level (for the files). */
+/* The same Arrow schema with physical names at every level, for the files: field i of it is field i of `logical` (also
+ * the way to a column's physical name). Of the fields' metadata only "PARQUET:field_id" stays. */
 ist_status ist__schema_physical(const struct ArrowSchema *logical, struct ArrowSchema *out, ist_error *err);
-/* The physical name of a top-level logical column (itself without column mapping); NULL where there is no such column.
- * Borrowed from the schema. */
-const char *ist__schema_physical_name(const struct ArrowSchema *logical, const char *name);
+/* Names that differ at least by more than case; without column mapping also none of the characters that Spark refuses.
+ * IST_BAD_INPUT. */
+ist_status ist__schema_check_names(const char *schema_json, bool mapped, ist_error *err);
+/* Has any column, at any level, this primitive type ("timestamp_ntz")? */
+bool ist__schema_has_type(const char *schema_json, const char *type);
+/*
+ * Check rows of schema `input` against the table's schema; the table's schema, with add_columns grown by the input's new
+ * columns (nullable, at any level of structs), is appended to `out`. Types never change. IST_BAD_INPUT: one message with
+ * every column that does not fit.
+ */
+ist_status ist__schema_merge(const char *table_json, const struct ArrowSchema *input, bool add_columns,
+                             const char *table_name, ist_buffer *out, bool *changed, ist_error *err);
+/* Column mapping: every field that has no id gets the next one after *max_id, and a physical name. */
+ist_status ist__schema_map_columns(const char *schema_json, int64_t *max_id, ist_buffer *out, ist_error *err);
+/* Would files written for one schema be right in a table that has the other by now? IST_CONFLICT: the first column that
+ * stands against it. */
+ist_status ist__schema_fits(const char *written, const char *table, ist_error *err);
 
 /* ---- deletion vectors (deletion_vector.c) ------------------------------------------------------------------- */
 
