@@ -29,8 +29,10 @@
 /* Memory that is freed all at once: replaying a log makes many small strings that die together. (arena.c) */
 typedef struct ist__arena ist__arena;
 ist_status ist__arena_new(ist__arena **out, ist_error *err);
-void *ist__arena_alloc(ist__arena *arena, size_t size); /* NULL when there is no memory; 8-aligned */
-char *ist__arena_copy(ist__arena *arena, const char *text, size_t size);
+void *ist__arena_alloc(ist__arena *arena, size_t size); /* NULL when there is no memory; 8-aligned; not zeroed */
+char *ist__arena_copy(ist__arena *arena, const char *text, size_t size); /* with a NUL after it; NULL: no memory */
+/* Working memory for JSON documents, used again and again: at most one document of it is alive at a time. */
+const yyjson_alc *ist__arena_json(ist__arena *arena);
 void ist__arena_free(ist__arena *arena);
 
 /* ---- actions ------------------------------------------------------------------------------------------------- */
@@ -114,6 +116,14 @@ typedef struct ist__domain {
     bool removed;
 } ist__domain;
 
+typedef struct ist__cdc {
+    const char *path;
+    ist__pairs partition_values;
+    int64_t size;
+    bool data_change;
+    ist__pairs tags;
+} ist__cdc;
+
 typedef struct ist__sidecar {
     const char *path; /* relative to _delta_log/_sidecars, or an absolute URI */
     int64_t size;
@@ -143,6 +153,7 @@ typedef struct ist__action {
         ist__protocol protocol;
         ist__app app;
         ist__domain domain;
+        ist__cdc cdc;
         ist__sidecar sidecar;
         struct {
             int64_t in_commit_timestamp; /* -1 absent */
@@ -153,11 +164,64 @@ typedef struct ist__action {
     };
 } ist__action;
 
+/*
+ * The fields of an action, one table for JSON and Parquet alike (actions.c). A field that is absent or null leaves NULL,
+ * no items, false, and -1 for optional numbers.
+ */
+typedef enum ist__field_kind {
+    IST__FIELD_STRING,
+    IST__FIELD_CHAR, /* a string of one byte */
+    IST__FIELD_INT32,
+    IST__FIELD_INT64,
+    IST__FIELD_BOOL,
+    IST__FIELD_PAIRS,
+    IST__FIELD_STRINGS,
+    IST__FIELD_DV,    /* ist__dv by ist__dv_fields */
+    IST__FIELD_FORMAT /* metaData.format: nothing is kept, it must be Parquet */
+} ist__field_kind;
+
+typedef enum ist__field_presence {
+    IST__REQUIRED,
+    IST__OPTIONAL,    /* written where it is set */
+    IST__IF_EXTENDED, /* written where remove.extendedFileMetadata is true */
+    IST__IF_READER_3, /* written from minReaderVersion 3 on */
+    IST__IF_WRITER_7  /* written from minWriterVersion 7 on */
+} ist__field_presence;
+
+typedef struct ist__field {
+    const char *name;
+    uint16_t name_size;
+    uint16_t offset; /* in ist__action; of ist__dv_fields in ist__dv */
+    ist__field_kind kind;
+    ist__field_presence presence;
+    bool negative; /* a number below zero is good */
+} ist__field;
+
+extern const ist__field ist__dv_fields[];
+extern const size_t ist__dv_field_count;
+
+/* The name ("add") and fields of a kind of action. NULL fields: commitInfo, which is kept whole. */
+const char *ist__action_name(ist__action_kind kind);
+const ist__field *ist__action_fields(ist__action_kind kind, size_t *count);
+/* Make the action an empty one of its kind. */
+void ist__action_init(ist__action *action, ist__action_kind kind);
+
 /* Parse one JSON line into an action. Errors: IST_BAD_INPUT; the caller adds the file and line. (actions.c) */
 ist_status ist__action_parse(const char *line, size_t size, ist__arena *arena, ist__action *out, ist_error *err);
+/*
+ * The same without copying: the action's strings point into the line, which is overwritten and must live as long as the
+ * arena. YYJSON_PADDING_SIZE bytes after the line must be there; they come back unchanged.
+ */
+ist_status ist__action_parse_in_place(char *line, size_t size, ist__arena *arena, ist__action *out, ist_error *err);
+/* The fields of an action from a JSON object, whose strings must outlive it. out is initialised here. */
+ist_status ist__action_from_json(yyjson_val *object, ist__action_kind kind, ist__arena *arena, ist__action *out,
+                                 ist_error *err);
 /* Append one action as one JSON line with its '\n'. (actions.c) */
 ist_status ist__action_format(const ist__action *action, ist_buffer *out, ist_error *err);
-/* Every line of a commit file or of writer output. Return false from the callback to stop. `name` is for messages. */
+/* Append a string as JSON, in quotes. */
+ist_status ist__json_append_string(ist_buffer *out, const char *text, ist_error *err);
+/* Every line of a commit file or of writer output. A status other than IST_OK from the callback ends it and is returned
+ * as it is (IST_CANCELLED to stop without an error). `name` is for messages. */
 typedef ist_status (*ist__action_cb)(const ist__action *action, void *payload, ist_error *err);
 ist_status ist__actions_each(const char *text, size_t size, const char *name, ist__arena *arena, ist__action_cb cb,
                              void *payload, ist_error *err);
@@ -173,7 +237,7 @@ struct ist_snapshot {
     int64_t checkpoint_version; /* of the checkpoint it was read from; -1 none */
     ist__protocol protocol;
     ist__metadata metadata;
-    ist__add *files; /* live files in order of path */
+    ist__add *files; /* live files in the order of the log: the checkpoint's, then the commits', oldest first */
     size_t file_count;
     ist__remove *tombstones; /* removes not yet expired: a checkpoint carries them */
     size_t tombstone_count;
@@ -185,18 +249,70 @@ struct ist_snapshot {
 
 /* ---- the log (log.c) ---------------------------------------------------------------------------------------- */
 
+/* What a file of _delta_log is, by its name. */
+typedef enum ist__log_kind {
+    IST__LOG_OTHER, /* also compacted commits and checksums: nobody needs them */
+    IST__LOG_COMMIT,
+    IST__LOG_CHECKPOINT,      /* n.checkpoint.parquet */
+    IST__LOG_CHECKPOINT_PART, /* n.checkpoint.o.p.parquet */
+    IST__LOG_CHECKPOINT_V2    /* n.checkpoint.uuid.json or .parquet */
+} ist__log_kind;
+
+typedef struct ist__log_name {
+    ist__log_kind kind;
+    int64_t version;
+    int64_t part; /* from 1 */
+    int64_t parts;
+} ist__log_name;
+
+ist__log_name ist__log_parse_name(const char *name);
+
+/* A commit file that a listing saw. */
+typedef struct ist__log_commit {
+    int64_t version;
+    int64_t modified_ms;
+    uint64_t size;
+} ist__log_commit;
+
+/* The files that make up one version: a checkpoint (or none) and the commits after it without a gap. */
+typedef struct ist__log_segment {
+    int64_t version;
+    int64_t timestamp_ms;       /* of the newest file: the commit of `version`, else its checkpoint */
+    int64_t checkpoint_version; /* -1 none */
+    char **checkpoint_paths;    /* from the root */
+    size_t checkpoint_count;
+    ist__log_commit *commits; /* checkpoint_version + 1 ... version */
+    size_t commit_count;
+} ist__log_segment;
+
+/* version: -1 for the newest. Errors: IST_NOT_FOUND (no table, no such version), IST_BAD_INPUT (a gap). */
+ist_status ist__log_segment_find(ist_store *store, int64_t version, ist__log_segment *out, ist_error *err);
+void ist__log_segment_free(ist__log_segment *segment);
+
+/* Every commit file there is, in order of version; *out is the caller's, by free. */
+ist_status ist__log_list_commits(ist_store *store, ist__log_commit **out, size_t *count, ist_error *err);
+
+/* Version in the text of _last_checkpoint; -1 where it says nothing to go by. It is a hint and no more. */
+int64_t ist__log_parse_hint(const char *text, size_t size);
+
 /* "_delta_log/00000000000000000042.json" */
 void ist__log_commit_path(int64_t version, char out[64]);
 /* Version of the newest commit; -1 where there is none. start: a version known to exist, or -1. */
 ist_status ist__log_latest_version(ist_store *store, int64_t start, int64_t *version, ist_error *err);
 /* Read commit `version` into text. IST_NOT_FOUND where there is none. */
 ist_status ist__log_read_commit(ist_store *store, int64_t version, ist_buffer *text, ist_error *err);
+/* The commitInfo of a version; out->kind is IST__UNKNOWN where the commit has none. IST_NOT_FOUND as above. */
+ist_status ist__log_commit_info(ist_store *store, int64_t version, ist__arena *arena, ist__action *out,
+                                ist_error *err);
 
 /* ---- features (features.c) ---------------------------------------------------------------------------------- */
 
 /* IST_UNSUPPORTED naming every feature in the way. */
 ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *err);
 ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, ist_error *err);
+/* IST_UNSUPPORTED where the input (NULL: none) lacks a column that has a default: Isthmus cannot evaluate it. */
+ist_status ist__features_check_defaults(const ist__protocol *protocol, const ist__metadata *metadata,
+                                        const struct ArrowSchema *input, ist_error *err);
 /* Is a feature listed (or implied by legacy versions)? */
 bool ist__features_supported(const ist__protocol *protocol, const char *feature);
 /* Supported and switched on by its property ("delta.enableDeletionVectors", "delta.enableInCommitTimestamps"...). */
