@@ -13,8 +13,14 @@ typedef struct block {
     char data[];
 } block;
 
+typedef struct adopted {
+    struct adopted *next;
+    void *memory;
+} adopted;
+
 struct ist__arena {
     block *blocks; /* the first is the one being filled */
+    adopted *adopted;
     size_t block_size;
     yyjson_alc *json;
 };
@@ -65,6 +71,18 @@ char *ist__arena_copy(ist__arena *arena, const char *text, size_t size)
     return copy;
 }
 
+bool ist__arena_adopt(ist__arena *arena, void *memory)
+{
+    adopted *entry = ist__arena_alloc(arena, sizeof *entry);
+    if (!entry) {
+        free(memory);
+        return false;
+    }
+    *entry = (adopted){arena->adopted, memory};
+    arena->adopted = entry;
+    return true;
+}
+
 const yyjson_alc *ist__arena_json(ist__arena *arena)
 {
     if (!arena->json)
@@ -76,6 +94,8 @@ void ist__arena_free(ist__arena *arena)
 {
     if (!arena)
         return;
+    for (adopted *entry = arena->adopted; entry; entry = entry->next)
+        free(entry->memory);
     while (arena->blocks) {
         block *next = arena->blocks->next;
         free(arena->blocks);

@@ -31,6 +31,8 @@ typedef struct ist__arena ist__arena;
 ist_status ist__arena_new(ist__arena **out, ist_error *err);
 void *ist__arena_alloc(ist__arena *arena, size_t size); /* NULL when there is no memory; 8-aligned; not zeroed */
 char *ist__arena_copy(ist__arena *arena, const char *text, size_t size); /* with a NUL after it; NULL: no memory */
+/* Take malloc'ed memory: it is freed with the arena, at once when that fails (false: no memory). */
+bool ist__arena_adopt(ist__arena *arena, void *memory);
 /* Working memory for JSON documents, used again and again: at most one document of it is alive at a time. */
 const yyjson_alc *ist__arena_json(ist__arena *arena);
 void ist__arena_free(ist__arena *arena);
@@ -246,6 +248,9 @@ struct ist_snapshot {
     ist__domain *domains; /* not removed */
     size_t domain_count;
 };
+
+/* Live rows of a file: its statistics' numRecords less the deleted ones; -1 where unknown. */
+int64_t ist__add_rows(const ist__add *add);
 
 /* ---- the log (log.c) ---------------------------------------------------------------------------------------- */
 
