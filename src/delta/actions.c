@@ -231,9 +231,8 @@ static ist_status read_strings(const char *owner, const char *name, yyjson_val *
     return IST_OK;
 }
 
-static ist_status check_format(yyjson_val *value, ist_error *err)
+ist_status ist__metadata_check_provider(const char *provider, ist_error *err)
 {
-    const char *provider = yyjson_get_str(yyjson_obj_get(value, "provider"));
     if (!provider)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "metaData.format names no provider");
     if (strcasecmp(provider, "parquet") != 0)
@@ -296,7 +295,7 @@ static ist_status read_fields(yyjson_val *object, const char *owner, const ist__
             IST_TRY(read_fields(value, field->name, ist__dv_fields, ist__dv_field_count, arena, slot, err));
             break;
         case IST__FIELD_FORMAT:
-            IST_TRY(check_format(value, err));
+            IST_TRY(ist__metadata_check_provider(yyjson_get_str(yyjson_obj_get(value, "provider")), err));
             break;
         }
         seen |= 1u << i;
@@ -409,16 +408,16 @@ ist_status ist__actions_each(const char *text, size_t size, const char *name, is
 
 /* ---- action -> JSON ------------------------------------------------------------------------------------------ */
 
-ist_status ist__json_append_string(ist_buffer *out, const char *text, ist_error *err)
+ist_status ist__json_append_text(ist_buffer *out, const char *text, size_t size, ist_error *err)
 {
+    const char *end = text + size;
     IST_TRY(ist_buffer_append(out, "\"", 1, err));
-    for (;;) {
-        size_t plain = 0;
-        while ((unsigned char)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\')
-            plain++;
-        IST_TRY(ist_buffer_append(out, text, plain, err));
-        text += plain;
-        if (!*text)
+    while (text < end) {
+        const char *plain = text;
+        while (text < end && (unsigned char)*text >= 0x20 && *text != '"' && *text != '\\')
+            text++;
+        IST_TRY(ist_buffer_append(out, plain, (size_t)(text - plain), err));
+        if (text == end)
             break;
         if (*text == '"' || *text == '\\')
             IST_TRY(ist_buffer_printf(out, err, "\\%c", *text));
@@ -427,6 +426,11 @@ ist_status ist__json_append_string(ist_buffer *out, const char *text, ist_error 
         text++;
     }
     return ist_buffer_append(out, "\"", 1, err);
+}
+
+ist_status ist__json_append_string(ist_buffer *out, const char *text, ist_error *err)
+{
+    return ist__json_append_text(out, text, strlen(text), err);
 }
 
 static ist_status write_pairs(ist__pairs pairs, ist_buffer *out, ist_error *err)

@@ -205,6 +205,8 @@ extern const size_t ist__dv_field_count;
 /* The name ("add") and fields of a kind of action. NULL fields: commitInfo, which is kept whole. */
 const char *ist__action_name(ist__action_kind kind);
 const ist__field *ist__action_fields(ist__action_kind kind, size_t *count);
+/* Data files must be Parquet. provider: NULL where metaData.format names none. */
+ist_status ist__metadata_check_provider(const char *provider, ist_error *err);
 /* Make the action an empty one of its kind. */
 void ist__action_init(ist__action *action, ist__action_kind kind);
 
@@ -222,6 +224,7 @@ ist_status ist__action_from_json(yyjson_val *object, ist__action_kind kind, ist_
 ist_status ist__action_format(const ist__action *action, ist_buffer *out, ist_error *err);
 /* Append a string as JSON, in quotes. */
 ist_status ist__json_append_string(ist_buffer *out, const char *text, ist_error *err);
+ist_status ist__json_append_text(ist_buffer *out, const char *text, size_t size, ist_error *err);
 /* Every line of a commit file or of writer output. A status other than IST_OK from the callback ends it and is returned
  * as it is (IST_CANCELLED to stop without an error). `name` is for messages. */
 typedef ist_status (*ist__action_cb)(const ist__action *action, void *payload, ist_error *err);
@@ -371,6 +374,14 @@ ist_status ist__dv_path(const ist__dv *dv, ist_buffer *out, ist_error *err);
 /* Feed every action of the checkpoint made of `paths` (its parts) to cb; sidecars are followed. (checkpoint_read.c) */
 ist_status ist__checkpoint_read(ist_store *store, const char *const *paths, size_t count, ist__arena *arena,
                                 ist__action_cb cb, void *payload, ist_error *err);
+
+/*
+ * Append one Arrow value as statistics' JSON: numbers, strings (not truncated), dates, timestamps, decimals, booleans,
+ * structs of them. *written is false, and nothing appended, for a null and for what has no such form. (stats_value.c)
+ */
+struct ArrowArrayView;
+ist_status ist__stats_append_value(const struct ArrowSchema *schema, const struct ArrowArrayView *view, int64_t row,
+                                   ist_buffer *out, bool *written, ist_error *err);
 
 /* ---- bridges from stores to shims (source.c) ---------------------------------------------------------------- */
 
