@@ -354,6 +354,7 @@ extern "C" ist_status ist__parquet_writer_open(ist__sink sink, const struct Arro
                                                ist_error *err)
 {
     return isthmus::guard("Parquet writer", err, [&] {
+        ARROW_RETURN_NOT_OK(isthmus::initialize_compute()); /* sampling needs "unique" */
         auto borrowed = isthmus::borrow(schema);
         auto writer = std::make_unique<ist__parquet_writer>();
         writer->sink = std::make_shared<isthmus::SinkStream>(sink);
@@ -405,7 +406,7 @@ extern "C" ist_status ist__parquet_writer_write(ist__parquet_writer *writer, str
     ist_status status = isthmus::guard("Parquet writer", err, [&] {
         if (writer->failed)
             return Status::Invalid("an earlier write failed");
-        ARROW_ASSIGN_OR_RAISE(auto rows, arrow::ImportRecordBatch(batch, writer->schema));
+        ARROW_ASSIGN_OR_RAISE(auto rows, isthmus::import_batch(batch, writer->schema));
         return write_batch(writer, rows);
     });
     isthmus::release(batch);

@@ -1,7 +1,9 @@
 /* shim_internal.cc: errors, streams and sinks between C and Arrow C++. */
 #include "shim/shim_internal.h"
 
+#include <arrow/array.h>
 #include <arrow/c/bridge.h>
+#include <arrow/compute/initialize.h>
 #include <parquet/exception.h>
 
 #include <algorithm>
@@ -39,7 +41,21 @@ ist_status from_arrow(const arrow::Status &status, const std::string &what, ist_
                                                   : IST_BAD_INPUT;
     std::string text = status.message();
     std::replace(text.begin(), text.end(), '\n', ' ');
-    return ist_error_set(err, code, 0, what.c_str(), "%s: %s", what.c_str(), text.c_str());
+    return ist_error_set(err, code, 0, what.c_str(), "%s%s%s", what.c_str(), what.empty() ? "" : ": ", text.c_str());
+}
+
+arrow::Result<std::shared_ptr<arrow::RecordBatch>> import_batch(struct ArrowArray *array,
+                                                                const std::shared_ptr<arrow::Schema> &schema)
+{
+    ARROW_ASSIGN_OR_RAISE(auto rows, arrow::ImportArray(array, arrow::struct_(schema->fields())));
+    ARROW_ASSIGN_OR_RAISE(auto batch, arrow::RecordBatch::FromStructArray(rows));
+    return batch->ReplaceSchemaMetadata(schema->metadata());
+}
+
+arrow::Status initialize_compute()
+{
+    static const arrow::Status status = arrow::compute::Initialize();
+    return status;
 }
 
 arrow::Status current_exception_status()

@@ -32,7 +32,7 @@ public:
 
 arrow::Status to_arrow(const ist_error &error);
 
-/* Write an Arrow status into err with `what` (a file's name, an operation) before it. Failures that carry no ist_error
+/* Write an Arrow status into err with `what` (a file's name; may be empty) before it. Failures that carry no ist_error
  * are IST_BAD_INPUT except for want of memory and things that Arrow has not implemented. */
 ist_status from_arrow(const arrow::Status &status, const std::string &what, ist_error *err);
 
@@ -68,6 +68,13 @@ inline struct ArrowArray borrow(const struct ArrowArray *array)
     copy.release = [](struct ArrowArray *self) { self->release = nullptr; };
     return copy;
 }
+
+/* Import a struct array as a batch, also one with an offset or nulls of its own. Takes the array. */
+arrow::Result<std::shared_ptr<arrow::RecordBatch>> import_batch(struct ArrowArray *array,
+                                                                const std::shared_ptr<arrow::Schema> &schema);
+
+/* Arrow's compute kernels, registered once in the process. */
+arrow::Status initialize_compute();
 
 inline void release(struct ArrowArray *array)
 {
