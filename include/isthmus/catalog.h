@@ -62,7 +62,7 @@ IST_API ist_status ist_catalog_get(ist_catalog *catalog, ist_securable kind, con
  * tables also columns. Other Unity Catalog servers know no change of a table. */
 IST_API ist_status ist_catalog_update(ist_catalog *catalog, ist_securable kind, const char *full_name,
                                       const char *patch, ist_buffer *out, ist_error *err);
-/* force: also with what is inside. The data of a MANAGED table goes with it (what cannot be removed stays, unnamed); the
+/* force: also with what is inside. The data of a MANAGED table goes with it (what cannot be removed stays behind); the
  * data of an EXTERNAL table is not touched. */
 IST_API ist_status ist_catalog_delete(ist_catalog *catalog, ist_securable kind, const char *full_name, bool force,
                                       ist_error *err);

@@ -27,7 +27,7 @@ typedef struct ist_server_options {
     { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
- * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (a server runs on this home: its pid
+ * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid
  * and URL are in the message), IST_UNSUPPORTED (address is not loopback). */
 IST_API ist_status ist_server_start(const ist_server_options *options, ist_server **out, ist_error *err);
 IST_API uint16_t ist_server_port(const ist_server *server);

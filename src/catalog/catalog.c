@@ -1,0 +1,155 @@
+/* catalog.c: which catalog to use, and the way from the public calls to it. */
+#include "catalog/catalog_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char sqlite_scheme[] = "sqlite:";
+
+/* The token of server.json is for that server alone: it is not shown to any other. */
+static ist_status open_discovered(const char *uri, const char *token, ist_catalog *catalog, ist_error *err)
+{
+    ist_buffer home = IST_BUFFER_INIT;
+    ist__server_note note;
+    ist_error note_error = IST_ERROR_INIT;
+    ist_status status = ist__home(false, &home, &note_error);
+    if (status == IST_OK)
+        status = ist__server_note_read(home.data, &note, &note_error);
+    if (!uri && status == IST_NOT_FOUND) {
+        ist_error_set(err, status, 0, home.data,
+                      "no catalog: start one with `isthmus serve`, or set ISTHMUS_CATALOG to the URL of a Unity Catalog "
+                      "server");
+    } else if (!uri && status != IST_OK) {
+        ist_error_set(err, status, note_error.code, note_error.where, "%s", note_error.message);
+    } else {
+        if (!uri)
+            uri = note.url;
+        if (!token && status == IST_OK && strcmp(uri, note.url) == 0)
+            token = note.token;
+        status = ist__uc_open(uri, token, catalog, err);
+    }
+    ist_buffer_free(&home);
+    return status;
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err)
+{
+    const ist_catalog_options defaults = IST_CATALOG_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    const char *uri = options->uri ? options->uri : environment("ISTHMUS_CATALOG");
+    const char *token = options->token ? options->token : environment("ISTHMUS_TOKEN");
+
+    ist_catalog *catalog = NULL;
+    *out = NULL;
+    IST_TRY(ist__alloc(1, sizeof *catalog, (void **)&catalog, err));
+    ist_status status;
+    if (uri && strncmp(uri, sqlite_scheme, strlen(sqlite_scheme)) == 0)
+        status = ist__local_open(uri + strlen(sqlite_scheme), options->storage_root, catalog, err);
+    else
+        status = open_discovered(uri, token, catalog, err);
+    if (status != IST_OK) {
+        free(catalog);
+        return status;
+    }
+    *out = catalog;
+    return IST_OK;
+}
+
+void ist_catalog_free(ist_catalog *catalog)
+{
+    if (!catalog)
+        return;
+    catalog->backend->free(catalog->self);
+    free(catalog);
+}
+
+ist_status ist_catalog_create(ist_catalog *catalog, ist_securable kind, const char *body, ist_buffer *out,
+                              ist_error *err)
+{
+    ist_buffer dropped = IST_BUFFER_INIT;
+    ist_status status = catalog->backend->create(catalog->self, kind, body, out ? out : &dropped, err);
+    ist_buffer_free(&dropped);
+    return status;
+}
+
+ist_status ist_catalog_get(ist_catalog *catalog, ist_securable kind, const char *full_name, ist_buffer *out,
+                           ist_error *err)
+{
+    ist__name name;
+    IST_TRY(ist__name_split(full_name, ist__securable_parts(kind), &name, err));
+    return catalog->backend->get(catalog->self, kind, &name, out, err);
+}
+
+ist_status ist_catalog_update(ist_catalog *catalog, ist_securable kind, const char *full_name, const char *patch,
+                              ist_buffer *out, ist_error *err)
+{
+    ist__name name;
+    ist_buffer dropped = IST_BUFFER_INIT;
+    IST_TRY(ist__name_split(full_name, ist__securable_parts(kind), &name, err));
+    ist_status status = catalog->backend->update(catalog->self, kind, &name, patch, out ? out : &dropped, err);
+    ist_buffer_free(&dropped);
+    return status;
+}
+
+ist_status ist_catalog_delete(ist_catalog *catalog, ist_securable kind, const char *full_name, bool force,
+                              ist_error *err)
+{
+    ist__name name;
+    IST_TRY(ist__name_split(full_name, ist__securable_parts(kind), &name, err));
+    return catalog->backend->remove(catalog->self, kind, &name, force, err);
+}
+
+ist_status ist_catalog_list(ist_catalog *catalog, ist_securable kind, const char *parent, int max_results,
+                            const char *page_token, ist_buffer *out, ist_error *err)
+{
+    ist__name name;
+    IST_TRY(ist__name_split(parent, ist__securable_parts(kind) - 1, &name, err));
+    return catalog->backend->list(catalog->self, kind, &name, max_results, page_token ? page_token : "", out, err);
+}
+
+ist_status ist_catalog_create_staging_table(ist_catalog *catalog, const char *full_name, ist_buffer *out,
+                                            ist_error *err)
+{
+    ist__name name;
+    IST_TRY(ist__name_split(full_name, 3, &name, err));
+    return catalog->backend->create_staging_table(catalog->self, &name, out, err);
+}
+
+ist_status ist_catalog_get_credentials(ist_catalog *catalog, const char *request, ist_buffer *out, ist_error *err)
+{
+    return catalog->backend->get_credentials(catalog->self, request, out, err);
+}
+
+ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err)
+{
+    return catalog->backend->get_metastore(catalog->self, out, err);
+}
+
+ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist_error *err)
+{
+    return catalog->backend->post_lineage(catalog->self, event, err);
+}
+
+ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, ist_buffer *out, ist_error *err)
+{
+    ist_buffer dataset = IST_BUFFER_INIT;
+    ist__name name;
+    ist_status status = IST_OK;
+    if (full_name && (strchr(full_name, '/') || strchr(full_name, ':')))
+        IST_TRY_GOTO(ist__location_normalize(full_name, &dataset, err));
+    else if (full_name) {
+        IST_TRY_GOTO(ist__name_split(full_name, 3, &name, err));
+        IST_TRY_GOTO(ist__name_join(&name, &dataset, err));
+    }
+    status = catalog->backend->get_lineage(catalog->self, dataset.data, out, err);
+done:
+    ist_buffer_free(&dataset);
+    return status;
+}

@@ -1,0 +1,187 @@
+/* catalog_errors.c: Unity Catalog's error codes and error bodies <-> ist_error. */
+#include "catalog/catalog_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yyjson.h>
+
+/* Already-exists codes go with 400: that is what Unity Catalog's older API does. */
+static const struct {
+    const char *name;
+    int http;
+    ist_status status;
+} codes[] = {
+    [IST__UC_INVALID_ARGUMENT] = {"INVALID_ARGUMENT", 400, IST_BAD_INPUT},
+    [IST__UC_NOT_FOUND] = {"NOT_FOUND", 404, IST_NOT_FOUND},
+    [IST__UC_CATALOG_NOT_FOUND] = {"CATALOG_NOT_FOUND", 404, IST_NOT_FOUND},
+    [IST__UC_SCHEMA_NOT_FOUND] = {"SCHEMA_NOT_FOUND", 404, IST_NOT_FOUND},
+    [IST__UC_TABLE_NOT_FOUND] = {"TABLE_NOT_FOUND", 404, IST_NOT_FOUND},
+    [IST__UC_CATALOG_ALREADY_EXISTS] = {"CATALOG_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
+    [IST__UC_SCHEMA_ALREADY_EXISTS] = {"SCHEMA_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
+    [IST__UC_TABLE_ALREADY_EXISTS] = {"TABLE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
+    [IST__UC_RESOURCE_ALREADY_EXISTS] = {"RESOURCE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
+    [IST__UC_ALREADY_EXISTS] = {"ALREADY_EXISTS", 409, IST_ALREADY_EXISTS},
+    [IST__UC_ABORTED] = {"ABORTED", 409, IST_CONFLICT},
+    [IST__UC_FAILED_PRECONDITION] = {"FAILED_PRECONDITION", 400, IST_BAD_INPUT},
+    [IST__UC_PERMISSION_DENIED] = {"PERMISSION_DENIED", 403, IST_FORBIDDEN},
+    [IST__UC_UNAUTHENTICATED] = {"UNAUTHENTICATED", 401, IST_UNAUTHENTICATED},
+    [IST__UC_RESOURCE_EXHAUSTED] = {"RESOURCE_EXHAUSTED", 429, IST_RETRYABLE},
+    [IST__UC_METHOD_NOT_ALLOWED] = {"METHOD_NOT_ALLOWED", 405, IST_UNSUPPORTED},
+    [IST__UC_PAYLOAD_TOO_LARGE] = {"PAYLOAD_TOO_LARGE", 413, IST_BAD_INPUT},
+    [IST__UC_UNIMPLEMENTED] = {"UNIMPLEMENTED", 501, IST_UNSUPPORTED},
+    [IST__UC_TEMPORARILY_UNAVAILABLE] = {"TEMPORARILY_UNAVAILABLE", 503, IST_RETRYABLE},
+    [IST__UC_INTERNAL] = {"INTERNAL", 500, IST_IO},
+};
+
+enum { CODE_COUNT = sizeof codes / sizeof codes[0] };
+
+/* Bytes of the UTF-8 sequence at text; 0 where there is none. */
+static size_t character_size(const unsigned char *text)
+{
+    unsigned char lead = text[0];
+    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++)
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+    bool overlong = (lead == 0xE0 && text[1] < 0xA0) || (lead == 0xF0 && text[1] < 0x90);
+    bool outside = (lead == 0xED && text[1] >= 0xA0) || (lead == 0xF4 && text[1] >= 0x90);
+    return overlong || outside ? 0 : size;
+}
+
+/* Messages quote names from outside and texts of other servers: make of them one line of UTF-8. */
+static void make_one_line(char *text)
+{
+    while (*text) {
+        size_t size = character_size((const unsigned char *)text);
+        if (size == 0 || (unsigned char)*text < 0x20 || *text == 0x7F)
+            *text = size == 0 ? '?' : ' ';
+        text += size ? size : 1;
+    }
+}
+
+ist_status ist__uc_error(ist_error *err, ist__uc_code code, const char *format, ...)
+{
+    char message[IST_ERROR_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    make_one_line(message);
+    return ist_error_set(err, codes[code].status, codes[code].http, codes[code].name, "%s", message);
+}
+
+static int find_code(const char *name)
+{
+    for (int i = 0; i < CODE_COUNT; i++)
+        if (strcmp(codes[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+ist__uc_code ist__uc_code_of(const ist_error *err)
+{
+    int code = find_code(err->where);
+    if (code >= 0)
+        return (ist__uc_code)code;
+    switch (err->status) {
+    case IST_NOT_FOUND:
+        return IST__UC_NOT_FOUND;
+    case IST_ALREADY_EXISTS:
+        return IST__UC_ALREADY_EXISTS;
+    case IST_CONFLICT:
+        return IST__UC_ABORTED;
+    case IST_RETRYABLE:
+        return IST__UC_TEMPORARILY_UNAVAILABLE;
+    case IST_UNAUTHENTICATED:
+        return IST__UC_UNAUTHENTICATED;
+    case IST_FORBIDDEN:
+        return IST__UC_PERMISSION_DENIED;
+    case IST_UNSUPPORTED:
+        return IST__UC_UNIMPLEMENTED;
+    case IST_BAD_INPUT:
+        return IST__UC_INVALID_ARGUMENT;
+    default:
+        return IST__UC_INTERNAL;
+    }
+}
+
+const char *ist__uc_code_name(ist__uc_code code)
+{
+    return codes[code].name;
+}
+
+int ist__uc_code_http(ist__uc_code code)
+{
+    return codes[code].http;
+}
+
+static ist_status status_of_http(int http)
+{
+    switch (http) {
+    case 400:
+    case 413:
+        return IST_BAD_INPUT;
+    case 401:
+        return IST_UNAUTHENTICATED;
+    case 403:
+        return IST_FORBIDDEN;
+    case 404:
+        return IST_NOT_FOUND;
+    case 405:
+    case 501:
+        return IST_UNSUPPORTED;
+    case 409:
+        return IST_CONFLICT;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return IST_RETRYABLE;
+    default:
+        return IST_IO;
+    }
+}
+
+ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, const char *what, ist_error *err)
+{
+    yyjson_doc *doc = size ? yyjson_read(body, size, 0) : NULL;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *name = yyjson_get_str(yyjson_obj_get(root, "error_code"));
+    const char *message = yyjson_get_str(yyjson_obj_get(root, "message"));
+    int code = name ? find_code(name) : -1;
+    ist_status status = code >= 0 ? codes[code].status : status_of_http(http);
+
+    char line[IST_ERROR_MESSAGE_MAX];
+    if (message && *message)
+        snprintf(line, sizeof line, "%s", message);
+    else
+        snprintf(line, sizeof line, "%s: the catalog server answered HTTP %d", what, http);
+    make_one_line(line);
+    ist_error_set(err, status, http, name, "%s", line);
+    yyjson_doc_free(doc);
+    return status;
+}
+
+ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error *err)
+{
+    const char *name = codes[ist__uc_code_of(error)].name;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *details = yyjson_mut_arr(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "error_code", name);
+    yyjson_mut_obj_add_str(doc, root, "message", error->message);
+    yyjson_mut_obj_add_val(doc, root, "details", details);
+    yyjson_mut_val *detail = yyjson_mut_arr_add_obj(doc, details);
+    yyjson_mut_obj_add_str(doc, detail, "@type", "type.googleapis.com/google.rpc.ErrorInfo");
+    yyjson_mut_obj_add_str(doc, detail, "reason", name);
+    size_t size = 0;
+    char *text = yyjson_mut_write(doc, 0, &size);
+    yyjson_mut_doc_free(doc);
+    if (!text)
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for an error body");
+    ist_status status = ist_buffer_append(out, text, size, err);
+    free(text);
+    return status;
+}

@@ -1,0 +1,150 @@
+/*
+ * catalog_internal.h: what the two catalogs, their server and their tests share. Library-private.
+ */
+#ifndef ISTHMUS_CATALOG_CATALOG_INTERNAL_H
+#define ISTHMUS_CATALOG_CATALOG_INTERNAL_H
+
+#include "isthmus/catalog.h"
+#include "util/util.h"
+
+#include <stdint.h>
+
+IST_BEGIN_DECLS
+
+#define IST__CATALOG_PATH "/api/2.1/unity-catalog"
+#define IST__LINEAGE_POST_PATH "/api/v1/lineage" /* where OpenLineage's HTTP transport posts */
+#define IST__LINEAGE_GET_PATH "/api/2.1/isthmus/lineage"
+#define IST__HEALTH_PATH "/healthz" /* answers without a token */
+
+enum {
+    IST__NAME_MAX = 255,                   /* of one part of a name */
+    IST__PAGE_MAX = 100,                   /* objects of one page of a list, also the default: as Unity Catalog's */
+    IST__LOCATION_MAX = 4096,              /* bytes of a location */
+    IST__CATALOG_REPLY_MAX = 64 << 20,     /* bytes of one answer of a catalog server */
+    IST__CATALOG_BODY_MAX = 16 << 20,      /* bytes of one request to a catalog server */
+};
+
+/* catalog_names.c ------------------------------------------------------------------------------------------------- */
+
+/* A full name, split: part[0..count) are catalog, schema, table. */
+typedef struct ist__name {
+    int count;
+    char part[3][IST__NAME_MAX + 1];
+} ist__name;
+
+/* Parts of the full name of an object of this kind: 1, 2, 3. */
+int ist__securable_parts(ist_securable kind);
+/* "Catalog", "Schema", "Table"; "catalogs", "schemas", "tables". Static storage. */
+const char *ist__securable_label(ist_securable kind);
+const char *ist__securable_plural(ist_securable kind);
+
+/* Split a dotted name of exactly `parts` parts (0 to 3), any of them in backquotes. Errors: IST_BAD_INPUT. */
+ist_status ist__name_split(const char *full_name, int parts, ist__name *out, ist_error *err);
+/* Append the parts joined by dots. */
+ist_status ist__name_join(const ist__name *name, ist_buffer *out, ist_error *err);
+/* Is it fit for a new object? Errors: IST_BAD_INPUT. */
+ist_status ist__name_check(const char *part, ist_error *err);
+
+/*
+ * Append the canonical form of a location, so that one place has one spelling: "file:///a/b" for "/a/b", "file:/a/./b/"
+ * and the like; s3, gs, abfs, abfss without trailing slashes. Errors: IST_BAD_INPUT (relative, other scheme, no URI).
+ */
+ist_status ist__location_normalize(const char *location, ist_buffer *out, ist_error *err);
+
+/* catalog_errors.c ------------------------------------------------------------------------------------------------ */
+
+/* The error codes of Unity Catalog that Isthmus' catalogs give. */
+typedef enum ist__uc_code {
+    IST__UC_INVALID_ARGUMENT,
+    IST__UC_NOT_FOUND,
+    IST__UC_CATALOG_NOT_FOUND,
+    IST__UC_SCHEMA_NOT_FOUND,
+    IST__UC_TABLE_NOT_FOUND,
+    IST__UC_CATALOG_ALREADY_EXISTS,
+    IST__UC_SCHEMA_ALREADY_EXISTS,
+    IST__UC_TABLE_ALREADY_EXISTS,
+    IST__UC_RESOURCE_ALREADY_EXISTS,
+    IST__UC_ALREADY_EXISTS,
+    IST__UC_ABORTED,
+    IST__UC_FAILED_PRECONDITION,
+    IST__UC_PERMISSION_DENIED,
+    IST__UC_UNAUTHENTICATED,
+    IST__UC_RESOURCE_EXHAUSTED,
+    IST__UC_METHOD_NOT_ALLOWED,
+    IST__UC_PAYLOAD_TOO_LARGE,
+    IST__UC_UNIMPLEMENTED,
+    IST__UC_TEMPORARILY_UNAVAILABLE,
+    IST__UC_INTERNAL,
+} ist__uc_code;
+
+/* Write an error with this code: err->code is its HTTP status, err->where its name. Returns its ist_status. */
+ist_status ist__uc_error(ist_error *err, ist__uc_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The code that an error goes out with: the one it was written with, else the nearest to its status. */
+ist__uc_code ist__uc_code_of(const ist_error *err);
+const char *ist__uc_code_name(ist__uc_code code);
+int ist__uc_code_http(ist__uc_code code);
+/*
+ * Turn a server's refusal into an error.
+ *   http          its HTTP status, not 2xx
+ *   body          its answer: Unity Catalog's error body, or anything
+ *   what          the request in words, for answers that say nothing
+ */
+ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, const char *what, ist_error *err);
+/* Append Unity Catalog's error body. */
+ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error *err);
+
+/* discovery.c ----------------------------------------------------------------------------------------------------- */
+
+/* What a running `isthmus serve` tells clients of its machine: <home>/server.json. */
+typedef struct ist__server_note {
+    char url[256];
+    char token[256];
+    int64_t pid;
+} ist__server_note;
+
+/* Errors: IST_NOT_FOUND (no such file), IST_BAD_INPUT, IST_IO. */
+ist_status ist__server_note_read(const char *home, ist__server_note *out, ist_error *err);
+ist_status ist__server_note_write(const char *home, const ist__server_note *note, ist_error *err);
+/* Write a file of mode 0600 so that a reader sees all of it or the one before. */
+ist_status ist__write_private(const char *path, const char *data, size_t size, ist_error *err);
+/* Append a whole file of at most `limit` bytes. Errors: IST_NOT_FOUND, IST_NO_MEMORY, IST_IO. */
+ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err);
+
+/* The two catalogs ------------------------------------------------------------------------------------------------ */
+
+/* What a catalog implements; the calls of isthmus/catalog.h with names already split. `out` is never NULL. */
+typedef struct ist__catalog_backend {
+    ist_status (*create)(void *self, ist_securable kind, const char *body, ist_buffer *out, ist_error *err);
+    ist_status (*get)(void *self, ist_securable kind, const ist__name *name, ist_buffer *out, ist_error *err);
+    ist_status (*update)(void *self, ist_securable kind, const ist__name *name, const char *patch, ist_buffer *out,
+                         ist_error *err);
+    ist_status (*remove)(void *self, ist_securable kind, const ist__name *name, bool force, ist_error *err);
+    ist_status (*list)(void *self, ist_securable kind, const ist__name *parent, int max_results,
+                       const char *page_token, ist_buffer *out, ist_error *err);
+    ist_status (*create_staging_table)(void *self, const ist__name *name, ist_buffer *out, ist_error *err);
+    ist_status (*get_credentials)(void *self, const char *request, ist_buffer *out, ist_error *err);
+    ist_status (*get_metastore)(void *self, ist_buffer *out, ist_error *err);
+    ist_status (*post_lineage)(void *self, const char *event, ist_error *err);
+    ist_status (*get_lineage)(void *self, const char *dataset, ist_buffer *out, ist_error *err);
+    void (*free)(void *self);
+} ist__catalog_backend;
+
+struct ist_catalog {
+    const ist__catalog_backend *backend;
+    void *self;
+};
+
+/* Append a 2xx answer, which must be a JSON object. Errors: IST_BAD_INPUT. */
+ist_status ist__uc_reply_check(const char *body, size_t size, ist_buffer *out, ist_error *err);
+/* uri: "http(s)://host[:port]", with or without IST__CATALOG_PATH; token may be NULL. Fill *out. */
+ist_status ist__uc_open(const char *uri, const char *token, ist_catalog *out, ist_error *err);
+/* path of the database; storage_root NULL for its folder + /warehouse. */
+ist_status ist__local_open(const char *path, const char *storage_root, ist_catalog *out, ist_error *err);
+
+/* Append {"metastore_id"}. */
+ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err);
+
+IST_END_DECLS
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * database.h: the few calls on SQLite that the local catalog needs. Library-private.
+ *
+ * A database is one connection behind one mutex. A transaction holds the mutex from begin to end, so that statements
+ * of the connection, which are kept prepared, belong to one thread at a time.
+ */
+#ifndef ISTHMUS_CATALOG_LOCAL_DATABASE_H
+#define ISTHMUS_CATALOG_LOCAL_DATABASE_H
+
+#include "isthmus/error.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+
+enum { IST__DB_STATEMENTS_MAX = 64 };
+
+typedef struct ist__db {
+    sqlite3 *handle;
+    pthread_mutex_t mutex;
+    bool writer;
+    struct {
+        const char *sql; /* the literal's address is the key */
+        sqlite3_stmt *statement;
+    } statements[IST__DB_STATEMENTS_MAX];
+    int statement_count;
+} ist__db;
+
+/* Open a file as WAL database; a writer makes it where it is missing, mode 0600. */
+ist_status ist__db_open(const char *path, bool writer, ist__db **out, ist_error *err);
+void ist__db_close(ist__db *db);
+
+/* Begin a transaction and take the mutex (not taken when this fails). */
+ist_status ist__db_begin(ist__db *db, ist_error *err);
+/* End it: commit when `status` is IST_OK, else roll back and leave err as it is. Returns the status of the whole. */
+ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err);
+
+/*
+ * Run a statement to its first row.
+ *   sql      a string literal
+ *   row      set to the statement on its first row, NULL when there is none; NULL for statements without rows
+ *   types    one character per parameter: 't' const char * (NULL is null), 'i' int64_t
+ * The row is valid until the next use of the same literal; ist__db_next goes on.
+ */
+ist_status ist__db_run(ist__db *db, const char *sql, sqlite3_stmt **row, ist_error *err, const char *types, ...);
+/* *row becomes NULL after the last one. */
+ist_status ist__db_next(ist__db *db, sqlite3_stmt **row, ist_error *err);
+/* Several statements without parameters or rows. */
+ist_status ist__db_script(ist__db *db, const char *sql, ist_error *err);
+
+#endif

@@ -1,0 +1,394 @@
+/*
+ * server.c: the life of `isthmus serve`: its home folder, its lock, its token, and libmicrohttpd around router.c.
+ *
+ * The home holds server.lock (locked while a server runs: the kernel frees it however the server dies), catalog.db,
+ * token and server.json. The last two hold the secret and are readable by their owner only.
+ */
+#include "isthmus/server.h"
+
+#include "catalog/catalog_internal.h"
+#include "server/router.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    THREADS = 4,
+    CONNECTIONS_MAX = 1024,
+    IDLE_TIMEOUT_S = 60,
+    STOP_TIMEOUT_MS = 10000, /* for the requests under way */
+    TOKEN_BYTES = 32,
+    DIGEST_BYTES = 32,
+};
+
+struct ist_server {
+    char *home;
+    ist__server_note note;
+    unsigned char token_digest[DIGEST_BYTES];
+    int lock;
+    uint16_t port;
+    ist_catalog *catalog;
+    struct MHD_Daemon *daemon;
+    atomic_int requests; /* under way */
+    atomic_bool stopping;
+};
+
+/* Requests --------------------------------------------------------------------------------------------------------- */
+
+/* Compared as digests, in constant time, so that neither length nor content of the token shows in the time taken. */
+static bool digest(const char *text, size_t size, unsigned char out[DIGEST_BYTES])
+{
+    return EVP_Digest(text, size, out, NULL, EVP_sha256(), NULL) == 1;
+}
+
+static bool is_authorized(const ist_server *server, struct MHD_Connection *connection)
+{
+    static const char scheme[] = "Bearer ";
+    unsigned char shown[DIGEST_BYTES];
+    const char *header = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!header || strncmp(header, scheme, strlen(scheme)) != 0)
+        return false;
+    header += strlen(scheme);
+    return digest(header, strlen(header), shown) && CRYPTO_memcmp(shown, server->token_digest, sizeof shown) == 0;
+}
+
+static const char *parameter_of(void *connection, const char *key)
+{
+    return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
+}
+
+static enum MHD_Result send_reply(const ist_server *server, struct MHD_Connection *connection, ist__reply *reply)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(reply->body.size, reply->body.data, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        ist_buffer_free(&reply->body);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    if (reply->allow)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
+    if (reply->http == MHD_HTTP_UNAUTHORIZED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    if (atomic_load(&server->stopping))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)reply->http, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(const ist_server *server, struct MHD_Connection *connection, const ist_error *error)
+{
+    ist__reply reply = {0};
+    ist__reply_error(&reply, error);
+    return send_reply(server, connection, &reply);
+}
+
+/* What can be refused before the body is read. */
+static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *connection, const char *url,
+                                     ist_buffer **body)
+{
+    *body = calloc(1, sizeof **body);
+    if (!*body)
+        return MHD_NO;
+    (*body)->limit = IST__CATALOG_BODY_MAX + 1; /* and the NUL */
+    atomic_fetch_add(&server->requests, 1);
+    ist_error error = IST_ERROR_INIT;
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (strcmp(url, IST__HEALTH_PATH) != 0 && !is_authorized(server, connection))
+        ist__uc_error(&error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
+    else if (length && strtoull(length, NULL, 10) > IST__CATALOG_BODY_MAX)
+        ist__uc_error(&error, IST__UC_PAYLOAD_TOO_LARGE, "the body is larger than %d bytes", IST__CATALOG_BODY_MAX);
+    return error.status == IST_OK ? MHD_YES : refuse(server, connection, &error);
+}
+
+static enum MHD_Result on_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_size, void **state)
+{
+    (void)version;
+    ist_server *server = self;
+    ist_buffer *body = *state;
+    if (!body)
+        return begin_request(server, connection, url, (ist_buffer **)state);
+    if (*data_size > 0) { /* a body of unknown length that grows past the limit ends the connection */
+        if (ist_buffer_append(body, data, *data_size, NULL) != IST_OK)
+            return MHD_NO;
+        *data_size = 0;
+        return MHD_YES;
+    }
+    ist__request request = {method, url, parameter_of, connection, body->data ? body->data : "", body->size};
+    ist__reply reply;
+    ist__route(server->catalog, &request, &reply);
+    return send_reply(server, connection, &reply);
+}
+
+static void on_completed(void *self, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection, (void)code;
+    ist_server *server = self;
+    if (!*state)
+        return;
+    ist_buffer_free(*state);
+    free(*state);
+    *state = NULL;
+    atomic_fetch_sub(&server->requests, 1);
+}
+
+/* Paths and parameters reach the router as they came: it decodes them more strictly than libmicrohttpd. */
+static size_t leave_encoded(void *self, struct MHD_Connection *connection, char *text)
+{
+    (void)self, (void)connection;
+    return strlen(text);
+}
+
+/* Home ------------------------------------------------------------------------------------------------------------- */
+
+static ist_status path_in(const char *home, const char *name, ist_buffer *out, ist_error *err)
+{
+    ist_buffer_clear(out);
+    return ist_buffer_printf(out, err, "%s/%s", home, name);
+}
+
+static ist_status open_home(ist_server *server, const char *home, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT;
+    ist_status status = IST_OK;
+    if (!home) {
+        IST_TRY_GOTO(ist__home(true, &path, err));
+        home = path.data;
+    } else if (mkdir(home, 0700) != 0 && errno != EEXIST) {
+        status = ist_error_set(err, IST_IO, errno, home, "cannot make the folder %s: %s", home, strerror(errno));
+        goto done;
+    }
+    server->home = realpath(home, NULL);
+    if (!server->home)
+        status = ist_error_set(err, IST_IO, errno, home, "cannot use the folder %s: %s", home, strerror(errno));
+done:
+    ist_buffer_free(&path);
+    return status;
+}
+
+static ist_status lock_home(ist_server *server, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT;
+    ist_status status = IST_OK;
+    IST_TRY_GOTO(path_in(server->home, "server.lock", &path, err));
+    server->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (server->lock < 0) {
+        status = ist_error_set(err, IST_IO, errno, path.data, "cannot open %s: %s", path.data, strerror(errno));
+    } else if (flock(server->lock, LOCK_EX | LOCK_NB) != 0) {
+        ist__server_note other;
+        if (ist__server_note_read(server->home, &other, NULL) == IST_OK)
+            status = ist_error_set(err, IST_ALREADY_EXISTS, 0, server->home,
+                                   "a server runs on %s already: pid %lld, %s", server->home, (long long)other.pid,
+                                   other.url);
+        else
+            status = ist_error_set(err, IST_ALREADY_EXISTS, 0, server->home, "a server is starting on %s",
+                                   server->home);
+    }
+done:
+    ist_buffer_free(&path);
+    return status;
+}
+
+static ist_status make_token(char out[2 * TOKEN_BYTES + 1], ist_error *err)
+{
+    unsigned char bytes[TOKEN_BYTES];
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        return ist_error_set(err, IST_IO, errno, NULL, "cannot make a token: %s", strerror(errno));
+    for (int i = 0; i < TOKEN_BYTES; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return IST_OK;
+}
+
+/* The given token, else that of the file, else a new one which the file then keeps. */
+static ist_status set_token(ist_server *server, const char *given, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT, text = IST_BUFFER_INIT;
+    char made[2 * TOKEN_BYTES + 1];
+    ist_status status = IST_OK;
+    IST_TRY_GOTO(path_in(server->home, "token", &path, err));
+    if (!given) {
+        ist_error problem = IST_ERROR_INIT;
+        status = ist__read_file(path.data, sizeof server->note.token, &text, &problem);
+        if (status == IST_NOT_FOUND) {
+            IST_TRY_GOTO(make_token(made, err));
+            IST_TRY_GOTO(ist__write_private(path.data, made, strlen(made), err));
+            given = made;
+        } else if (status != IST_OK) {
+            ist_error_set(err, status, problem.code, problem.where, "%s", problem.message);
+            goto done;
+        } else {
+            given = text.data ? text.data : "";
+        }
+    }
+    status = IST_OK;
+    size_t size = strcspn(given, "\r\n");
+    bool good = size > 0 && size < sizeof server->note.token;
+    for (size_t i = 0; good && i < size; i++)
+        good = (unsigned char)given[i] > 0x20 && (unsigned char)given[i] < 0x7F;
+    if (!good) {
+        status = ist_error_set(err, IST_BAD_INPUT, 0, path.data,
+                               "the token is empty, too long or has a space; remove %s for a new one", path.data);
+        goto done;
+    }
+    memcpy(server->note.token, given, size);
+    server->note.token[size] = '\0';
+    if (!digest(server->note.token, size, server->token_digest))
+        status = ist_error_set(err, IST_INTERNAL, 0, NULL, "no SHA-256");
+done:
+    ist_buffer_free(&path);
+    ist_buffer_free(&text);
+    return status;
+}
+
+static ist_status open_catalog(ist_server *server, const char *storage_root, ist_error *err)
+{
+    ist_buffer uri = IST_BUFFER_INIT;
+    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
+    ist_status status = ist_buffer_printf(&uri, err, "sqlite:%s/catalog.db", server->home);
+    options.uri = uri.data;
+    options.storage_root = storage_root;
+    if (status == IST_OK)
+        status = ist_catalog_open(&options, &server->catalog, err);
+    ist_buffer_free(&uri);
+    return status;
+}
+
+/* Start, stop ------------------------------------------------------------------------------------------------------ */
+
+typedef union socket_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} socket_address;
+
+static ist_status parse_address(const char *text, uint16_t port, socket_address *out, ist_error *err)
+{
+    memset(out, 0, sizeof *out);
+    if (strcmp(text, "localhost") == 0)
+        text = "127.0.0.1";
+    if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(port);
+        if (ntohl(out->v4.sin_addr.s_addr) >> 24 == 127)
+            return IST_OK;
+    } else if (inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1) {
+        out->v6.sin6_family = AF_INET6;
+        out->v6.sin6_port = htons(port);
+        if (IN6_IS_ADDR_LOOPBACK(&out->v6.sin6_addr))
+            return IST_OK;
+    } else {
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "'%.100s' is not an address", text);
+    }
+    return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
+                         "%s is not a loopback address: the server has no TLS and listens on loopback only", text);
+}
+
+static ist_status start_http(ist_server *server, const char *address, uint16_t port, ist_error *err)
+{
+    socket_address where;
+    if (!address)
+        address = "127.0.0.1";
+    IST_TRY(parse_address(address, port, &where, err));
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC;
+    if (where.any.sa_family == AF_INET6)
+        flags |= MHD_USE_IPv6;
+    errno = 0;
+    server->daemon = MHD_start_daemon(
+        flags, port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_encoded, NULL, MHD_OPTION_END);
+    if (!server->daemon)
+        return ist_error_set(err, IST_IO, errno, NULL, "cannot listen on %s port %u: %s", address, port,
+                             errno ? strerror(errno) : "libmicrohttpd did not start");
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    server->port = info ? info->port : port;
+    snprintf(server->note.url, sizeof server->note.url,
+             where.any.sa_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", address, server->port);
+    return IST_OK;
+}
+
+ist_status ist_server_start(const ist_server_options *options, ist_server **out, ist_error *err)
+{
+    const ist_server_options defaults = IST_SERVER_OPTIONS_INIT;
+    ist_server *server = NULL;
+    ist_status status = IST_OK;
+    if (!options)
+        options = &defaults;
+    *out = NULL;
+    IST_TRY(ist__alloc(1, sizeof *server, (void **)&server, err));
+    server->lock = -1;
+    IST_TRY_GOTO(open_home(server, options->home, err));
+    IST_TRY_GOTO(lock_home(server, err));
+    IST_TRY_GOTO(set_token(server, options->token, err));
+    IST_TRY_GOTO(open_catalog(server, options->storage_root, err));
+    IST_TRY_GOTO(start_http(server, options->address, options->port, err));
+    server->note.pid = getpid();
+    IST_TRY_GOTO(ist__server_note_write(server->home, &server->note, err));
+    *out = server;
+    return IST_OK;
+done:
+    ist_server_stop(server);
+    return status;
+}
+
+uint16_t ist_server_port(const ist_server *server)
+{
+    return server->port;
+}
+
+const char *ist_server_url(const ist_server *server)
+{
+    return server->note.url;
+}
+
+/* Take no new connection, let the requests under way end, then close. */
+static void stop_http(ist_server *server)
+{
+    atomic_store(&server->stopping, true);
+    int listening = MHD_quiesce_daemon(server->daemon);
+    for (int waited = 0; atomic_load(&server->requests) > 0 && waited < STOP_TIMEOUT_MS; waited += 5) {
+        struct timespec wait = {.tv_nsec = 5000000};
+        nanosleep(&wait, NULL);
+    }
+    MHD_stop_daemon(server->daemon);
+    if (listening != MHD_INVALID_SOCKET)
+        close(listening);
+}
+
+void ist_server_stop(ist_server *server)
+{
+    if (!server)
+        return;
+    if (server->daemon)
+        stop_http(server);
+    ist_catalog_free(server->catalog);
+    if (server->note.pid) { /* set once server.json is ours */
+        ist_buffer path = IST_BUFFER_INIT;
+        if (path_in(server->home, "server.json", &path, NULL) == IST_OK)
+            unlink(path.data);
+        ist_buffer_free(&path);
+    }
+    if (server->lock >= 0)
+        close(server->lock);
+    OPENSSL_cleanse(&server->note, sizeof server->note);
+    free(server->home);
+    free(server);
+}
