@@ -8,6 +8,7 @@
 
 #include "isthmus/buffer.h"
 #include "shim/shim_internal.h"
+#include "shim/text.h"
 
 #include <arrow/array.h>
 #include <arrow/array/util.h>
@@ -168,6 +169,13 @@ Result<ArrayPtr> try_cast(const Array &array, const TypePtr &type)
                 return Status::Invalid("does not fit");
         }
     }
+    /* From integers Arrow wants room for the longest of them; here only the values count. */
+    if (arrow::is_integer(array.type_id()) && type->id() == Type::DECIMAL128) {
+        auto roomy = arrow::decimal256(arrow::Decimal256Type::kMaxPrecision,
+                                       static_cast<const arrow::Decimal128Type &>(*type).scale());
+        ARROW_ASSIGN_OR_RAISE(auto wide, arrow::compute::Cast(array, roomy));
+        return arrow::compute::Cast(*wide, type);
+    }
     return arrow::compute::Cast(array, type);
 }
 
@@ -175,7 +183,7 @@ Result<ArrayPtr> cast(const ArrayPtr &array, const TypePtr &type, const Place &p
 {
     if (!is_castable(*array->type(), *type))
         return no_cast(place, *array->type(), *type);
-    ARROW_RETURN_NOT_OK(isthmus::initialize_compute());
+    ARROW_RETURN_NOT_OK(isthmus::initialize());
     auto done = try_cast(*array, type);
     if (done.ok() || !done.status().IsInvalid())
         return done;
@@ -327,7 +335,7 @@ Result<ArrayPtr> conform_array(ArrayPtr array, const Field &target, const Place 
             const auto &element = static_cast<const arrow::BaseListType &>(*array->type()).value_type();
             const auto &child = static_cast<const arrow::BaseListType &>(*type).value_field();
             if (array->type_id() != type->id()) {
-                ARROW_RETURN_NOT_OK(isthmus::initialize_compute());
+                ARROW_RETURN_NOT_OK(isthmus::initialize());
                 TypePtr same = type->id() == Type::LIST ? arrow::list(element) : arrow::large_list(element);
                 ARROW_ASSIGN_OR_RAISE(array, arrow::compute::Cast(*array, same));
             }
@@ -396,7 +404,7 @@ extern "C" ist_status ist__columns_filter(const struct ArrowSchema *schema, stru
         return IST_OK;
     }
     ist_status status = isthmus::guard("", err, [&] {
-        ARROW_RETURN_NOT_OK(isthmus::initialize_compute());
+        ARROW_RETURN_NOT_OK(isthmus::initialize());
         auto borrowed = isthmus::borrow(schema);
         ARROW_ASSIGN_OR_RAISE(auto type, arrow::ImportSchema(&borrowed));
         ARROW_ASSIGN_OR_RAISE(auto rows, isthmus::import_batch(batch, type));
@@ -444,7 +452,7 @@ extern "C" ist_status ist__columns_take(const struct ArrowSchema *schema, const 
                                         const int64_t *rows, size_t count, struct ArrowArray *out, ist_error *err)
 {
     return isthmus::guard("", err, [&] {
-        ARROW_RETURN_NOT_OK(isthmus::initialize_compute());
+        ARROW_RETURN_NOT_OK(isthmus::initialize());
         ARROW_ASSIGN_OR_RAISE(auto input, borrow_batch(schema, batch));
         for (const auto &field : input->schema()->fields())
             ARROW_RETURN_NOT_OK(check_plain(*field->type()));
@@ -465,7 +473,7 @@ extern "C" ist_status ist__columns_group(const struct ArrowSchema *schema, const
                                          struct ArrowSchema *keys_schema, struct ArrowArray *keys, ist_error *err)
 {
     return isthmus::guard("", err, [&] {
-        ARROW_RETURN_NOT_OK(isthmus::initialize_compute());
+        ARROW_RETURN_NOT_OK(isthmus::initialize());
         ARROW_ASSIGN_OR_RAISE(auto input, borrow_batch(schema, batch));
         arrow::FieldVector fields;
         std::vector<arrow::Datum> values;
@@ -676,19 +684,10 @@ Result<std::shared_ptr<arrow::Scalar>> parse_value(std::string_view text, const 
     }
 }
 
-/* "1.0", "1.5E10", "NaN", "-Infinity": the spelling of Java, which wrote most tables; digits enough to read it back. */
-template <typename Number> std::string float_text(Number value)
+std::string float_text(double value, bool single)
 {
-    if (std::isnan(value))
-        return "NaN";
-    if (std::isinf(value))
-        return value < 0 ? "-Infinity" : "Infinity";
-    char text[64];
-    auto end = std::to_chars(text, text + sizeof text, value).ptr;
-    std::string out(text, end);
-    if (out.find_first_of(".e") == std::string::npos)
-        out += ".0";
-    return out;
+    char text[IST__DOUBLE_TEXT_SIZE];
+    return std::string(text, ist__double_text(value, single, text));
 }
 
 /* Plain digits, never with an exponent (Arrow's own text has one for small values). */
@@ -724,8 +723,8 @@ Result<std::string> timestamp_text(int64_t micros, bool utc)
 Result<std::string> format_value(const arrow::Scalar &value)
 {
     switch (value.type->id()) {
-    case Type::FLOAT: return float_text(static_cast<const arrow::FloatScalar &>(value).value);
-    case Type::DOUBLE: return float_text(static_cast<const arrow::DoubleScalar &>(value).value);
+    case Type::FLOAT: return float_text(static_cast<const arrow::FloatScalar &>(value).value, true);
+    case Type::DOUBLE: return float_text(static_cast<const arrow::DoubleScalar &>(value).value, false);
     case Type::STRING:
     case Type::BINARY: {
         /* The log is JSON: a binary value is there as the text that its bytes are. */
@@ -768,6 +767,7 @@ extern "C" ist_status ist__columns_parse(const struct ArrowSchema *type, const c
 {
     std::string what = std::string("partition value of ") + (type->name ? type->name : "a column");
     return isthmus::guard(what, err, [&] {
+        ARROW_RETURN_NOT_OK(isthmus::initialize());
         auto borrowed = isthmus::borrow(type);
         ARROW_ASSIGN_OR_RAISE(auto field, arrow::ImportField(&borrowed));
         std::shared_ptr<arrow::Scalar> value;
@@ -793,6 +793,7 @@ extern "C" ist_status ist__columns_format(const struct ArrowSchema *type, const 
 {
     std::string what = std::string("partition value of ") + (type->name ? type->name : "a column");
     return isthmus::guard(what, err, [&] {
+        ARROW_RETURN_NOT_OK(isthmus::initialize());
         auto borrowed_type = isthmus::borrow(type);
         auto borrowed = isthmus::borrow(array);
         ARROW_ASSIGN_OR_RAISE(auto field, arrow::ImportField(&borrowed_type));

@@ -354,7 +354,7 @@ extern "C" ist_status ist__parquet_writer_open(ist__sink sink, const struct Arro
                                                ist_error *err)
 {
     return isthmus::guard("Parquet writer", err, [&] {
-        ARROW_RETURN_NOT_OK(isthmus::initialize_compute()); /* sampling needs "unique" */
+        ARROW_RETURN_NOT_OK(isthmus::initialize()); /* sampling needs "unique" */
         auto borrowed = isthmus::borrow(schema);
         auto writer = std::make_unique<ist__parquet_writer>();
         writer->sink = std::make_shared<isthmus::SinkStream>(sink);
@@ -512,6 +512,7 @@ extern "C" ist_status ist__parquet_writer_close(ist__parquet_writer *writer, ist
         if (!writer->file)
             ARROW_RETURN_NOT_OK(open_file(writer, nullptr));
         ARROW_RETURN_NOT_OK(writer->file->Close());
+        writer->group_rows = writer->group_bytes = 0;
         if (!leaves)
             return Status::OK();
         const auto &metadata = writer->file->metadata();

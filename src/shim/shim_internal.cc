@@ -4,6 +4,7 @@
 #include <arrow/array.h>
 #include <arrow/c/bridge.h>
 #include <arrow/compute/initialize.h>
+#include <arrow/util/utf8.h>
 #include <parquet/exception.h>
 
 #include <algorithm>
@@ -52,9 +53,12 @@ arrow::Result<std::shared_ptr<arrow::RecordBatch>> import_batch(struct ArrowArra
     return batch->ReplaceSchemaMetadata(schema->metadata());
 }
 
-arrow::Status initialize_compute()
+arrow::Status initialize()
 {
-    static const arrow::Status status = arrow::compute::Initialize();
+    static const arrow::Status status = [] {
+        arrow::util::InitializeUTF8();
+        return arrow::compute::Initialize();
+    }();
     return status;
 }
 

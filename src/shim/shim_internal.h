@@ -73,8 +73,8 @@ inline struct ArrowArray borrow(const struct ArrowArray *array)
 arrow::Result<std::shared_ptr<arrow::RecordBatch>> import_batch(struct ArrowArray *array,
                                                                 const std::shared_ptr<arrow::Schema> &schema);
 
-/* Arrow's compute kernels, registered once in the process. */
-arrow::Status initialize_compute();
+/* To be called before any compute kernel and any check of UTF-8: Arrow's tables for them are made once in a process. */
+arrow::Status initialize();
 
 inline void release(struct ArrowArray *array)
 {
