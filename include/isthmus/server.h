@@ -18,7 +18,7 @@ typedef struct ist_server_options {
     uint32_t size;
     const char *address;      /* to listen on: a loopback address, there is no TLS yet; NULL for 127.0.0.1 */
     uint16_t port;            /* 0 for a free one: ist_server_port tells */
-    const char *home;         /* folder of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
+    const char *home;         /* of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
     const char *storage_root; /* where managed tables live; NULL for <home>/warehouse */
     const char *token;        /* the bearer token asked of every request; NULL: <home>/token, made on first start */
 } ist_server_options;

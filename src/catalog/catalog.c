@@ -17,8 +17,8 @@ static ist_status open_discovered(const char *uri, const char *token, ist_catalo
         status = ist__server_note_read(home.data, &note, &note_error);
     if (!uri && status == IST_NOT_FOUND) {
         ist_error_set(err, status, 0, home.data,
-                      "no catalog: start one with `isthmus serve`, or set ISTHMUS_CATALOG to the URL of a Unity Catalog "
-                      "server");
+                      "no catalog: start one with `isthmus serve`, or set ISTHMUS_CATALOG to the URL of a Unity "
+                      "Catalog server");
     } else if (!uri && status != IST_OK) {
         ist_error_set(err, status, note_error.code, note_error.where, "%s", note_error.message);
     } else {

@@ -217,9 +217,11 @@ static void test_catalog_catalog__bad_input(void **state)
         {IST_SECURABLE_TABLE, "{\"name\":\"a\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
                               "\"table_type\":\"EXTERNAL\"}"},
         {IST_SECURABLE_TABLE, "{\"name\":\"a\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
-                              "\"table_type\":\"EXTERNAL\",\"data_source_format\":\"XLS\",\"storage_location\":\"/x\"}"},
+                              "\"table_type\":\"EXTERNAL\",\"data_source_format\":\"XLS\","
+                              "\"storage_location\":\"/x\"}"},
         {IST_SECURABLE_TABLE, "{\"name\":\"a\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
-                              "\"table_type\":\"EXTERNAL\",\"storage_location\":\"/x\",\"columns\":[{\"name\":\"c\"}]}"},
+                              "\"table_type\":\"EXTERNAL\",\"storage_location\":\"/x\","
+                              "\"columns\":[{\"name\":\"c\"}]}"},
         {IST_SECURABLE_TABLE, "{\"name\":\"a\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
                               "\"table_type\":\"EXTERNAL\",\"storage_location\":\"/x\",\"columns\":[{\"name\":\"c\","
                               "\"type_text\":\"int\",\"type_name\":\"INT\",\"type_json\":\"\\\"int\\\"\"}]}"},
@@ -299,7 +301,8 @@ static void test_catalog_catalog__update(void **state)
     assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.t", "{\"new_name\":\"u v\"}", NULL,
                                       &f->err),
                    f, IST_BAD_INPUT, "INVALID_ARGUMENT");
-    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.no", "{\"comment\":\"x\"}", NULL, &f->err),
+    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.no", "{\"comment\":\"x\"}", NULL,
+                                      &f->err),
                    f, IST_NOT_FOUND, "SCHEMA_NOT_FOUND");
 }
 
@@ -374,7 +377,7 @@ static void test_catalog_catalog__external_tables_keep_out_of_managed_storage(vo
     fixture *f = *state;
     char body[8400];
     const char *form = "{\"name\":\"x\",\"catalog_name\":\"main\",\"schema_name\":\"default\",\"columns\":[],"
-                       "\"table_type\":\"EXTERNAL\",\"data_source_format\":\"DELTA\",\"storage_location\":\"file:%s%s\"}";
+                       "\"table_type\":\"EXTERNAL\",\"storage_location\":\"file:%s%s\"}";
     assert_ok(ist_catalog_create_staging_table(f->catalog, "main.default.m", &f->out, &f->err), f->err);
     snprintf(body, sizeof body, form, f->home, "/warehouse/__unitystorag%65/tables/x");
     assert_refused(ist_catalog_create(f->catalog, IST_SECURABLE_TABLE, body, NULL, &f->err), f, IST_BAD_INPUT,
@@ -400,11 +403,12 @@ static void test_catalog_catalog__path_credentials(void **state)
     yyjson_doc *doc = parse(f);
     assert_string_equal(text_at(doc, "/url"), "file:///a/b");
     yyjson_doc_free(doc);
-    assert_refused(ist_catalog_get_credentials(f->catalog, "{\"url\":\"s3://b/p\",\"operation\":\"PATH_READ\"}", &f->out,
-                                               &f->err),
+    assert_refused(ist_catalog_get_credentials(f->catalog, "{\"url\":\"s3://b/p\",\"operation\":\"PATH_READ\"}",
+                                               &f->out, &f->err),
                    f, IST_BAD_INPUT, "FAILED_PRECONDITION");
-    assert_refused(ist_catalog_get_credentials(f->catalog, "{\"url\":\"/p\",\"operation\":\"READ\"}", &f->out, &f->err), f,
-                   IST_BAD_INPUT, "INVALID_ARGUMENT");
+    assert_refused(ist_catalog_get_credentials(f->catalog, "{\"url\":\"/p\",\"operation\":\"READ\"}", &f->out,
+                                               &f->err),
+                   f, IST_BAD_INPUT, "INVALID_ARGUMENT");
     assert_refused(ist_catalog_get_credentials(f->catalog, "{\"table_id\":\"x\",\"operation\":\"READ\"}", &f->out,
                                                &f->err),
                    f, IST_NOT_FOUND, "TABLE_NOT_FOUND");

@@ -275,7 +275,7 @@ static ist_status finalize_staging(ist__db *db, const request *r, char id[37], i
     const char *told = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(r->root, "properties"), TABLE_ID_PROPERTY));
     if (!told || strcmp(told, id) != 0)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT,
-                             "the property " TABLE_ID_PROPERTY " of a managed table must be the id of its staging table");
+                             "the property " TABLE_ID_PROPERTY " of a managed table must be its staging table's id");
     return ist__db_run(db, "UPDATE staging_tables SET committed_at = ?2 WHERE id = ?1", NULL, err, "ti", id,
                        ist__now_ms());
 }

@@ -39,8 +39,9 @@ static ist_status store_datasets(ist__db *db, const char *run_id, yyjson_val *ev
         ist_buffer name = IST_BUFFER_INIT;
         ist_status status = dataset_name(dataset, &name, err);
         if (status == IST_OK)
-            status = ist__db_run(db, "INSERT OR IGNORE INTO lineage_datasets (run_id, output, name) VALUES (?1, ?2, ?3)",
-                                 NULL, err, "tit", run_id, output, name.data);
+            status = ist__db_run(
+                db, "INSERT OR IGNORE INTO lineage_datasets (run_id, output, name) VALUES (?1, ?2, ?3)", NULL, err,
+                "tit", run_id, output, name.data);
         ist_buffer_free(&name);
         IST_TRY(status);
     }

@@ -1,0 +1,87 @@
+/*
+ * http_request_fuzz.c: requests to `isthmus serve` behind its HTTP library: paths, names, parameters, bodies.
+ *
+ * An input is "METHOD path?query\nbody". It runs on a catalog of its own in memory-backed storage, kept from input to
+ * input, so that what one input makes the next can meet.
+ */
+#include "catalog/catalog_internal.h"
+#include "server/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char folder[64];
+static ist_catalog *catalog;
+
+static void clean_up(void)
+{
+    char command[128];
+    ist_catalog_free(catalog);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    if (system(command) != 0)
+        perror(command);
+}
+
+static void set_up(void)
+{
+    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
+    char uri[128];
+    strcpy(folder, access("/dev/shm", W_OK) == 0 ? "/dev/shm/isthmus_fuzz_XXXXXX" : "/tmp/isthmus_fuzz_XXXXXX");
+    if (!mkdtemp(folder))
+        abort();
+    snprintf(uri, sizeof uri, "sqlite:%s/catalog.db", folder);
+    options.uri = uri;
+    if (ist_catalog_open(&options, &catalog, NULL) != IST_OK)
+        abort();
+    atexit(clean_up);
+}
+
+/* The value of a key in "a=1&b=2", as an HTTP library would find it. */
+static const char *parameter(void *query, const char *key)
+{
+    static char value[8192];
+    size_t size = strlen(key);
+    for (const char *at = query; *at; at += strcspn(at, "&"), at += *at == '&')
+        if (strncmp(at, key, size) == 0 && at[size] == '=') {
+            snprintf(value, sizeof value, "%.*s", (int)strcspn(at + size + 1, "&"), at + size + 1);
+            return value;
+        }
+    return NULL;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char none[] = "";
+    if (!catalog)
+        set_up();
+    char *text = malloc(size + 1);
+    if (!text)
+        abort();
+    memcpy(text, data, size);
+    text[size] = '\0';
+    char *body = memchr(text, '\n', size), *path = memchr(text, ' ', body ? (size_t)(body - text) : size);
+    if (body && path) {
+        *path++ = '\0';
+        *body++ = '\0';
+        char *query = strchr(path, '?');
+        if (query)
+            *query++ = '\0';
+        ist__request request = {text, path, parameter, query ? query : none, body, size - (size_t)(body - text)};
+        ist__reply reply;
+        ist__route(catalog, &request, &reply);
+        if (reply.http < 200 || reply.http > 599 || reply.http == 500)
+            abort();
+        yyjson_doc *doc = yyjson_read(reply.body.data, reply.body.size, 0);
+        if (!doc) /* every answer is JSON */
+            abort();
+        yyjson_doc_free(doc);
+        ist_buffer_free(&reply.body);
+    }
+    free(text);
+    return 0;
+}
