@@ -167,11 +167,14 @@ ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, con
 ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error *err)
 {
     const char *name = codes[ist__uc_code_of(error)].name;
+    char message[IST_ERROR_MESSAGE_MAX];
+    snprintf(message, sizeof message, "%s", error->message);
+    make_one_line(message); /* it may come from below, which quotes what it was given */
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *details = yyjson_mut_arr(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "error_code", name);
-    yyjson_mut_obj_add_str(doc, root, "message", error->message);
+    yyjson_mut_obj_add_str(doc, root, "message", message);
     yyjson_mut_obj_add_val(doc, root, "details", details);
     yyjson_mut_val *detail = yyjson_mut_arr_add_obj(doc, details);
     yyjson_mut_obj_add_str(doc, detail, "@type", "type.googleapis.com/google.rpc.ErrorInfo");
