@@ -219,12 +219,10 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     }
 
     /** The location with its scheme: what "/data/t" means depends on the session's default file system. */
-    private static String qualify(String location) {
+    private static Path qualify(String location) {
         try {
             Path path = new Path(location);
-            Path full = path.getFileSystem(configuration()).makeQualified(path);
-            // Hadoop writes file:/data/t
-            return full.toString().replaceFirst("^file:/(?!/)", "file:///");
+            return path.getFileSystem(configuration()).makeQualified(path);
         } catch (IOException | IllegalArgumentException e) {
             throw Failure.raise("LOCATION '" + location + "': " + e.getMessage(), e);
         }
@@ -246,14 +244,14 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
 
     private void requireSamePlace(Identifier ident, Names.Entry entry, Map<String, String> properties) {
         String location = properties.get(TableCatalog.PROP_LOCATION);
-        if (location != null && !new Path(qualify(location)).equals(new Path(qualify(entry.location())))) {
-            throw Failure.raise(names.fullName(ident) + " is at " + entry.location() + "; replacing cannot move it to "
+        if (location != null && !qualify(location).equals(qualify(entry.path().toString()))) {
+            throw Failure.raise(names.fullName(ident) + " is at " + entry.path() + "; replacing cannot move it to "
                 + location + ": drop it first");
         }
     }
 
     private static Identifier atPath(Names.Entry entry) {
-        return Identifier.of(new String[] {"delta"}, entry.location());
+        return Identifier.of(new String[] {"delta"}, entry.path().toString());
     }
 
     private static TableInfo forDelta(TableInfo info) {
@@ -270,9 +268,8 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     private static void discard(Names.Entry entry) {
         if (entry.managed()) {
             try {
-                Path path = new Path(entry.location());
-                FileSystem system = path.getFileSystem(configuration());
-                system.delete(path, true);
+                FileSystem system = entry.path().getFileSystem(configuration());
+                system.delete(entry.path(), true);
             } catch (IOException | RuntimeException e) {
                 // The failure that led here is the one to tell; an unnamed folder harms nobody.
             }

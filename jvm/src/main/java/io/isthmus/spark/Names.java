@@ -3,7 +3,6 @@ package io.isthmus.spark;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.net.URI;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -41,7 +40,7 @@ import scala.Option;
  */
 final class Names implements TableCatalog, SupportsNamespaces {
     /** A table as the server knows it. */
-    record Entry(String id, String location, boolean managed, JsonNode json) {
+    record Entry(String id, Path path, boolean managed, JsonNode json) {
     }
 
     private final Server server;
@@ -122,7 +121,7 @@ final class Names implements TableCatalog, SupportsNamespaces {
             if (location.isEmpty()) {
                 throw Failure.raise(name + ": the catalog server at " + server.uri + " gave no storage location");
             }
-            return new Entry(json.path("table_id").asText(""), location,
+            return new Entry(json.path("table_id").asText(""), Locations.toPath(location),
                 json.path("table_type").asText("").equals("MANAGED"), json);
         } catch (Server.Refused e) {
             if (e.isNotFound()) {
@@ -139,9 +138,8 @@ final class Names implements TableCatalog, SupportsNamespaces {
             throw new NoSuchTableException(ident);
         }
         Entry entry = find(ident);
-        URI location = new Path(entry.location).toUri();
         CatalogStorageFormat none = CatalogStorageFormat.empty();
-        CatalogStorageFormat storage = new CatalogStorageFormat(Option.apply(location), none.inputFormat(),
+        CatalogStorageFormat storage = new CatalogStorageFormat(Option.apply(entry.path.toUri()), none.inputFormat(),
             none.outputFormat(), none.serde(), none.compressed(), none.properties(), none.serdeName());
         return new V1Table(new CatalogTable(
             new TableIdentifier(ident.name(), Option.apply(ident.namespace()[0]), Option.apply(catalog)),
@@ -172,7 +170,7 @@ final class Names implements TableCatalog, SupportsNamespaces {
             .put("schema_name", ident.namespace()[0]);
         try {
             JsonNode json = server.post("/staging-tables", body);
-            return new Entry(json.path("id").asText(), json.path("staging_location").asText(), true, json);
+            return new Entry(json.path("id").asText(), Locations.toPath(json.path("staging_location").asText()), true, json);
         } catch (Server.Refused e) {
             throw refusedToCreate(ident, name, e);
         }
@@ -184,7 +182,7 @@ final class Names implements TableCatalog, SupportsNamespaces {
         String name = fullName(ident);
         ObjectNode body = Server.JSON.createObjectNode().put("name", ident.name()).put("catalog_name", catalog)
             .put("schema_name", ident.namespace()[0]).put("table_type", entry.managed ? "MANAGED" : "EXTERNAL")
-            .put("data_source_format", "DELTA").put("storage_location", entry.location);
+            .put("data_source_format", "DELTA").put("storage_location", Locations.toUri(entry.path));
         body.set("columns", columns(made));
         ObjectNode kept = body.putObject("properties");
         properties.forEach((key, value) -> {
@@ -339,8 +337,11 @@ final class Names implements TableCatalog, SupportsNamespaces {
     @Override
     public void renameTable(Identifier from, Identifier to) throws NoSuchTableException, TableAlreadyExistsException {
         String name = fullName(from);
-        fullName(to);
-        if (!from.namespace()[0].equals(to.namespace()[0])) {
+        // Spark hands the new name over as it was written: with catalog and schema, with the schema, or without.
+        String[] schema = to.namespace();
+        boolean sameSchema = schema.length == 0 || schema[schema.length - 1].equals(from.namespace()[0])
+            && (schema.length == 1 || schema.length == 2 && schema[0].equals(catalog));
+        if (!sameSchema) {
             throw Failure.raise(name + ": a new name cannot move a table to another schema");
         }
         try {

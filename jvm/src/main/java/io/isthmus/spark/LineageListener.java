@@ -1,0 +1,207 @@
+package io.isthmus.spark;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.net.URI;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.WeakHashMap;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.spark.SparkContext;
+import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerEvent;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.catalyst.plans.logical.Command;
+import org.apache.spark.sql.catalyst.plans.logical.CommandResult;
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
+import org.apache.spark.sql.catalyst.plans.logical.V2WriteCommand;
+import org.apache.spark.sql.execution.QueryExecution;
+import org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart;
+import org.apache.spark.sql.util.CaseInsensitiveStringMap;
+import org.apache.spark.sql.util.QueryExecutionListener;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Tells the catalog server what each query and write of the session read and wrote, as OpenLineage run events.
+ *
+ *     spark.sql.queryExecutionListeners   io.isthmus.spark.LineageListener
+ *
+ * A job never waits for it and never fails by it: plans are read on Spark's listener thread, events are sent by one
+ * thread of our own from a bounded queue, and what does not fit or cannot be sent is dropped with one line in the log.
+ * Queries that Delta runs inside a user's query, and reads of its own log, are no events.
+ */
+public final class LineageListener implements QueryExecutionListener {
+    private static final Logger LOG = LoggerFactory.getLogger(LineageListener.class);
+    private static final int QUEUE_MAX = 1000;
+    private static final String CATALOG_CONF = "spark.sql.catalog.";
+    private static final String PRODUCER = "https://isthmus.invalid/spark";
+    private static final String SPEC = "https://openlineage.io/spec/";
+    private static final AtomicBoolean COMPLAINED = new AtomicBoolean();
+    /** Shared by all sessions; the thread goes when there is nothing to send, and does not hold up the JVM's end. */
+    private static final ThreadPoolExecutor SENDER = new ThreadPoolExecutor(1, 1, 5, TimeUnit.SECONDS,
+        new ArrayBlockingQueue<>(QUEUE_MAX), task -> {
+            Thread thread = new Thread(task, "isthmus-lineage");
+            thread.setDaemon(true);
+            return thread;
+        }, (task, pool) -> complain("more than " + QUEUE_MAX + " events wait; one is dropped", null));
+
+    static {
+        SENDER.allowCoreThreadTimeOut(true);
+    }
+
+    /** Which queries run inside another: Spark tells its SparkListeners, but no QueryExecutionListener. */
+    private static final class Nesting extends SparkListener {
+        private static final int REMEMBERED_MAX = 10_000;
+        private static final Map<SparkContext, Nesting> OF_CONTEXT = new WeakHashMap<>();
+        private final Set<UUID> nested = Collections.synchronizedSet(Collections.newSetFromMap(new LinkedHashMap<>() {
+            private static final long serialVersionUID = 1;
+
+            @Override
+            protected boolean removeEldestEntry(Map.Entry<UUID, Boolean> eldest) {
+                return size() > REMEMBERED_MAX;
+            }
+        }));
+
+        static synchronized Nesting of(SparkContext context) {
+            return OF_CONTEXT.computeIfAbsent(context, c -> {
+                Nesting nesting = new Nesting();
+                c.addSparkListener(nesting);
+                return nesting;
+            });
+        }
+
+        @Override
+        public void onOtherEvent(SparkListenerEvent event) {
+            if (event instanceof SparkListenerSQLExecutionStart start && start.rootExecutionId().isDefined()
+                && start.queryId().isDefined() && !start.rootExecutionId().get().equals(start.executionId())) {
+                nested.add(start.queryId().get());
+            }
+        }
+    }
+
+    private final Nesting nesting = Nesting.of(SparkContext.getOrCreate());
+
+    @Override
+    public void onSuccess(String function, QueryExecution execution, long durationNs) {
+        try {
+            // A command's result that is collected afterwards was told when the command itself ran.
+            if (nesting.nested.contains(execution.queryId()) || execution.commandExecuted() instanceof CommandResult) {
+                return;
+            }
+            LogicalPlan plan = execution.analyzed();
+            Collection<Plans.Source> inputs = Plans.sources(plan);
+            Plans.Source output = Plans.target(plan);
+            boolean definition = plan instanceof Command && output == null && !(plan instanceof V2WriteCommand);
+            if (!definition && (!inputs.isEmpty() || output != null)) {
+                Server server = server(execution.sparkSession(), inputs, output);
+                ObjectNode event = event(execution.sparkSession(), inputs, output);
+                SENDER.execute(() -> send(server, event));
+            }
+        } catch (Exception e) {
+            complain("no lineage for a query", e);
+        }
+    }
+
+    /** A query that failed read nothing that anybody has, and wrote nothing. */
+    @Override
+    public void onFailure(String function, QueryExecution execution, Exception exception) {
+    }
+
+    private static void send(Server server, ObjectNode event) {
+        try {
+            server.send("POST", "/api/v1/lineage", event);
+        } catch (Exception e) {
+            complain("an event is lost", e);
+        }
+    }
+
+    private static void complain(String what, Exception e) {
+        String line = "lineage: " + what + (e == null ? "" : ": " + e.getMessage());
+        if (COMPLAINED.compareAndSet(false, true)) {
+            LOG.warn(line + " (further ones are told at debug level)");
+        } else {
+            LOG.debug(line);
+        }
+    }
+
+    /** The server of the catalog that the tables belong to, else of any IsthmusCatalog of the session, else any here. */
+    private static Server server(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output) {
+        Map<String, String> conf = new HashMap<>();
+        session.conf().getAll().foreach(pair -> conf.put(pair._1(), pair._2()));
+        String catalog = output == null ? null : catalogOf(output, conf);
+        for (Plans.Source input : inputs) {
+            catalog = catalog == null ? catalogOf(input, conf) : catalog;
+        }
+        if (catalog == null) {
+            catalog = conf.keySet().stream().filter(key -> key.startsWith(CATALOG_CONF))
+                .map(key -> key.substring(CATALOG_CONF.length())).filter(name -> isOurs(name, conf)).sorted()
+                .findFirst().orElse("isthmus");
+        }
+        String prefix = CATALOG_CONF + catalog + ".";
+        Map<String, String> options = new HashMap<>();
+        conf.forEach((key, value) -> {
+            if (key.startsWith(prefix)) {
+                options.put(key.substring(prefix.length()), value);
+            }
+        });
+        return Server.find(CATALOG_CONF + catalog, new CaseInsensitiveStringMap(options));
+    }
+
+    private static String catalogOf(Plans.Source source, Map<String, String> conf) {
+        String catalog = source.name() == null ? "" : source.name().replaceFirst("\\..*", "");
+        return isOurs(catalog, conf) ? catalog : null;
+    }
+
+    private static boolean isOurs(String catalog, Map<String, String> conf) {
+        return IsthmusCatalog.class.getName().equals(conf.get(CATALOG_CONF + catalog));
+    }
+
+    private static ObjectNode event(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output) {
+        ObjectNode event = Server.JSON.createObjectNode().put("eventType", "COMPLETE")
+            .put("eventTime", Instant.now().toString()).put("producer", PRODUCER)
+            .put("schemaURL", SPEC + "2-0-2/OpenLineage.json#/$defs/RunEvent");
+        event.putObject("run").put("runId", UUID.randomUUID().toString());
+        ObjectNode job = event.putObject("job").put("namespace", "isthmus")
+            .put("name", session.conf().get("spark.app.name", "spark"));
+        facet(job.putObject("facets"), "jobType", "2-0-3", "JobTypeJobFacet").put("processingType", "BATCH")
+            .put("integration", "SPARK").put("jobType", "JOB");
+        ArrayNode read = event.putArray("inputs");
+        inputs.forEach(input -> dataset(read, input));
+        ArrayNode written = event.putArray("outputs");
+        if (output != null) {
+            dataset(written, output);
+        }
+        return event;
+    }
+
+    private static ObjectNode facet(ObjectNode facets, String name, String version, String schema) {
+        return facets.putObject(name).put("_producer", PRODUCER)
+            .put("_schemaURL", SPEC + "facets/" + version + "/" + schema + ".json#/$defs/" + schema);
+    }
+
+    private static void dataset(ArrayNode datasets, Plans.Source source) {
+        ObjectNode dataset = datasets.addObject();
+        if (source.name() != null) {
+            dataset.put("namespace", "unitycatalog").put("name", source.name());
+        } else {
+            URI uri = URI.create(source.location());
+            boolean local = uri.getAuthority() == null;
+            dataset.put("namespace", local ? uri.getScheme() : uri.getScheme() + "://" + uri.getAuthority())
+                .put("name", local ? uri.getPath() : uri.getRawPath().replaceFirst("^/", ""));
+        }
+        if (source.version() >= 0) {
+            facet(dataset.putObject("facets"), "version", "1-0-1", "DatasetVersionDatasetFacet")
+                .put("datasetVersion", Long.toString(source.version()));
+        }
+    }
+}
