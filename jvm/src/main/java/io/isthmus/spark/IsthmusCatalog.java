@@ -46,9 +46,9 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
  *     spark.sql.extensions                io.delta.sql.DeltaSparkSessionExtension
  *     spark.sql.catalog.spark_catalog     org.apache.spark.sql.delta.catalog.DeltaCatalog
  *
- * Two halves. {@link Names} knows where each table is. Delta's own catalog, set on top of it, opens what it finds there,
- * so that reads, INSERT, DELETE, UPDATE, MERGE, ALTER and time travel are Delta's. What is left is to make tables:
- * Delta makes a table by its path, and the name comes last, when the table is whole. A table that failed half-way was
+ * Two halves. {@link Names} knows where each table is. Delta's own catalog, set on top of it, opens what it finds
+ * there, so that reads, INSERT, DELETE, UPDATE, MERGE, ALTER and time travel are Delta's. What is left is to make
+ * tables: Delta makes a table by its path, and the name comes last, when the table is whole. A table that failed half-way was
  * never visible, and its files are removed where the location was reserved for it.
  */
 public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamespaces {

@@ -134,7 +134,7 @@ public final class LineageListener implements QueryExecutionListener {
         }
     }
 
-    /** The server of the catalog that the tables belong to, else of any IsthmusCatalog of the session, else any here. */
+    /** The server of the tables' catalog, else of any IsthmusCatalog of the session, else the one of this machine. */
     private static Server server(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output) {
         Map<String, String> conf = new HashMap<>();
         session.conf().getAll().foreach(pair -> conf.put(pair._1(), pair._2()));

@@ -5,8 +5,8 @@ import java.net.URISyntaxException;
 import org.apache.hadoop.fs.Path;
 
 /**
- * A location is a URI to everybody else ("file:///data/my%20table"), and to Hadoop a Path, whose text is not encoded and
- * has one slash ("file:/data/my table").
+ * A location is a URI to everybody else ("file:///data/my%20table"), and to Hadoop a Path, whose text is not encoded
+ * and has one slash ("file:/data/my table").
  */
 final class Locations {
     private Locations() {

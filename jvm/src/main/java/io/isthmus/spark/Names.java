@@ -115,8 +115,8 @@ final class Names implements TableCatalog, SupportsNamespaces {
             String format = json.path("data_source_format").asText("");
             String location = json.path("storage_location").asText("");
             if (!format.equalsIgnoreCase("DELTA")) {
-                throw Failure.raise(name + " is a " + (format.isEmpty() ? "table of no known format" : format + " table")
-                    + "; this catalog plugin opens Delta tables");
+                throw Failure.raise(name + " is " + (format.isEmpty() ? "no table of a known format" : "a " + format
+                    + " table") + "; this catalog plugin opens Delta tables");
             }
             if (location.isEmpty()) {
                 throw Failure.raise(name + ": the catalog server at " + server.uri + " gave no storage location");
@@ -170,7 +170,11 @@ final class Names implements TableCatalog, SupportsNamespaces {
             .put("schema_name", ident.namespace()[0]);
         try {
             JsonNode json = server.post("/staging-tables", body);
-            return new Entry(json.path("id").asText(), Locations.toPath(json.path("staging_location").asText()), true, json);
+            String location = json.path("staging_location").asText("");
+            if (location.isEmpty()) {
+                throw Failure.raise(name + ": the catalog server at " + server.uri + " gave no place for the table");
+            }
+            return new Entry(json.path("id").asText(), Locations.toPath(location), true, json);
         } catch (Server.Refused e) {
             throw refusedToCreate(ident, name, e);
         }

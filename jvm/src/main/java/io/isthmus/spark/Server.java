@@ -154,7 +154,7 @@ final class Server {
         return send("DELETE", API + path, null);
     }
 
-    /** One call. Where no answer came, or one that no name can explain, the user is told at once by a {@link Failure}. */
+    /** One call. Where no answer came, or one that no name explains, the user is told at once by a {@link Failure}. */
     JsonNode send(String method, String path, JsonNode body) throws Refused {
         HttpRequest.Builder request;
         try {
