@@ -356,7 +356,7 @@ def edges(name, direction, enough):
     """(source, target, engine) of the edges around a table, once the listener's thread has told `enough` of them."""
     deadline = time.monotonic() + 20
     while True:
-        found = ask("GET", f"/api/2.1/unity-catalog/lineage/{name}") or {}
+        found = ask("GET", f"/api/2.1/isthmus/lineage?table={name}") or {}
         told = {(e["source"], e["target"], e["engine"]) for e in found.get(direction, [])}
         if enough(told) or time.monotonic() > deadline:
             return told
