@@ -535,6 +535,8 @@ static void connection_close(connection *c)
         server->last_waiting = &(*server->last_waiting)->next;
     ist__holder_free(c->holder);
     c->holder = NULL;
+    /* close alone does not take it out of epoll while a fork of this process has a copy. */
+    epoll_ctl(server->epoll, EPOLL_CTL_DEL, c->socket, NULL);
     close(c->socket);
     c->socket = -1;
     if (c->commits == 0)
