@@ -366,6 +366,9 @@ ist_status ist__schema_fits(const char *written, const char *table, ist_error *e
 
 /* Clear the bits of deleted rows in a bitmap of `rows` set bits (malloc'ed here, the caller's). */
 ist_status ist__dv_read(ist_store *store, const ist__dv *dv, int64_t rows, uint8_t **keep, ist_error *err);
+/* The same from its bytes ("RoaringBitmapArray"): clears in keep, which has `rows` bits, and counts. */
+ist_status ist__dv_parse(const uint8_t *data, size_t size, int64_t rows, uint8_t *keep, int64_t *deleted,
+                         ist_error *err);
 /* The path of a 'u' vector relative to the table: "<prefix>/deletion_vector_<uuid>.bin". */
 ist_status ist__dv_path(const ist__dv *dv, ist_buffer *out, ist_error *err);
 
