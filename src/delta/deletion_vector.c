@@ -4,6 +4,8 @@
  *
  *     file    version 1 | { size, 4 bytes big-endian | bitmap | CRC-32 of the bitmap, 4 bytes big-endian }*
  *     bitmap  magic, 4 bytes little-endian | buckets, 8 bytes | { high 32 bits, 4 bytes | portable 32-bit roaring }*
+ *     native  magic | bitmaps, 4 bytes | { size, 4 bytes | portable 32-bit roaring }*: the form of PROTOCOL.md's inline
+ *             example, of before the portable one; bitmap i has the high bits i. In either byte order
  *
  *     roaring cookie | containers' keys and cardinalities | (their offsets) | containers: array, runs or bitset
  *             (https://github.com/RoaringBitmap/RoaringFormatSpec)
@@ -17,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC_PORTABLE = 1681511377, FILE_VERSION = 1, UUID_BYTES = 16, UUID_TEXT = 20 };
+enum { MAGIC_PORTABLE = 1681511377, MAGIC_NATIVE = 1681511376, FILE_VERSION = 1, UUID_BYTES = 16, UUID_TEXT = 20 };
 /* Of the roaring format: a container of up to ARRAY_MAX rows is an array, a larger one a bitset, unless it is of runs;
  * bitmaps with runs have offsets from OFFSETS_FROM containers on. */
 enum {
@@ -227,28 +229,59 @@ static ist_status clear_bitmap(clearing *state, input *from, uint64_t base, ist_
     return IST_OK;
 }
 
-ist_status ist__dv_parse(const uint8_t *data, size_t size, int64_t rows, uint8_t *keep, int64_t *deleted,
-                         ist_error *err)
+static ist_status parse_portable(clearing *state, input *from, ist_error *err)
 {
-    input from = {data, size};
-    clearing state = {.keep = keep, .rows = (uint64_t)rows};
-    const uint8_t *bytes = take(&from, 12);
+    const uint8_t *bytes = take(from, 8);
     if (!bytes)
         return corrupt(cut_short, err);
-    if (little_32(bytes) != MAGIC_PORTABLE)
-        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "a deletion vector of unknown format %" PRIu32,
-                             little_32(bytes));
-    uint64_t buckets = little_32(bytes + 4) | (uint64_t)little_32(bytes + 8) << 32;
+    uint64_t buckets = little_32(bytes) | (uint64_t)little_32(bytes + 4) << 32;
     int64_t last_high = -1;
     for (; buckets > 0; buckets--) {
-        if (!(bytes = take(&from, 4)))
+        if (!(bytes = take(from, 4)))
             return corrupt(cut_short, err);
         uint32_t high = little_32(bytes);
         if (high <= last_high || high > INT32_MAX)
             return corrupt("its keys are out of order", err);
         last_high = high;
-        IST_TRY(clear_bitmap(&state, &from, (uint64_t)high << 32, err));
+        IST_TRY(clear_bitmap(state, from, (uint64_t)high << 32, err));
     }
+    return IST_OK;
+}
+
+static ist_status parse_native(clearing *state, input *from, uint32_t (*number)(const uint8_t *), ist_error *err)
+{
+    const uint8_t *bytes = take(from, 4);
+    uint32_t count = bytes ? number(bytes) : 0;
+    if (!bytes || count > INT32_MAX)
+        return corrupt(cut_short, err);
+    for (uint64_t high = 0; high < count; high++) {
+        if (!(bytes = take(from, 4)))
+            return corrupt(cut_short, err);
+        input one = {NULL, number(bytes)};
+        if (!(one.data = take(from, one.size)))
+            return corrupt(cut_short, err);
+        IST_TRY(clear_bitmap(state, &one, high << 32, err));
+    }
+    return IST_OK;
+}
+
+ist_status ist__dv_parse(const uint8_t *data, size_t size, int64_t rows, uint8_t *keep, int64_t *deleted,
+                         ist_error *err)
+{
+    input from = {data, size};
+    clearing state = {.keep = keep, .rows = (uint64_t)rows};
+    const uint8_t *magic = take(&from, 4);
+    if (!magic)
+        return corrupt(cut_short, err);
+    if (little_32(magic) == MAGIC_PORTABLE)
+        IST_TRY(parse_portable(&state, &from, err));
+    else if (little_32(magic) == MAGIC_NATIVE)
+        IST_TRY(parse_native(&state, &from, little_32, err));
+    else if (big_32(magic) == MAGIC_NATIVE)
+        IST_TRY(parse_native(&state, &from, big_32, err));
+    else
+        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "a deletion vector of unknown format %" PRIu32,
+                             little_32(magic));
     *deleted = state.cleared;
     return IST_OK;
 }

@@ -68,7 +68,7 @@ def lines_of(table):
 def finish(name, table):
     """Write the expected rows and drop Hadoop's own checksum files."""
     (TABLES / name / "expected.txt").write_bytes(b"".join(line + b"\n" for line in lines_of(table)))
-    for path in glob.glob(str(TABLES / name / "table" / "**" / ".*.crc"), recursive=True):
+    for path in glob.glob(str(TABLES / name / "table" / "**" / ".*.crc"), recursive=True, include_hidden=True):
         os.unlink(path)
     print(name, table.num_rows, "rows")
 
@@ -227,7 +227,7 @@ def make_spark():
     def widening(path):
         create(path, "i8 TINYINT, i16 SMALLINT, i32 INT, f FLOAT, n DECIMAL(5,2), dt DATE, i2d INT, i2n INT, "
                      "st STRUCT<a: INT>, mp MAP<STRING, INT>, ar ARRAY<SMALLINT>, p INT",
-               "'delta.enableTypeWidening'='true'", "PARTITIONED BY (p)")
+               "'delta.enableTypeWidening'='true', 'delta.feature.timestampNtz'='supported'", "PARTITIONED BY (p)")
         sql(f"INSERT INTO delta.`{path}` VALUES (1, 2, 3, 1.5, 123.45, DATE'2020-02-29', 4, 5, struct(6), map('k', 7), "
             f"array(8, null), 9)")
         for change in ("i8 TYPE INT", "i16 TYPE BIGINT", "i32 TYPE BIGINT", "f TYPE DOUBLE", "n TYPE DECIMAL(12,4)",

@@ -36,6 +36,9 @@ static void test_delta_deletion_vector__inline(void **state)
     assert_int_equal(ist__dv_read(NULL, &wrong, 30, &keep, &err), IST_BAD_INPUT);
     wrong.path_or_inline = "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{~";
     assert_int_equal(ist__dv_read(NULL, &wrong, 30, &keep, &err), IST_BAD_INPUT);
+    wrong.path_or_inline = "00000";
+    wrong.size_in_bytes = 4;
+    assert_int_equal(ist__dv_read(NULL, &wrong, 30, &keep, &err), IST_UNSUPPORTED);
     wrong.storage_type = 'x';
     assert_int_equal(ist__dv_read(NULL, &wrong, 30, &keep, &err), IST_UNSUPPORTED);
 }
