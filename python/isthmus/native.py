@@ -1,0 +1,547 @@
+"""libisthmus in Python's manners: exceptions, objects that free themselves, Arrow by the PyCapsule protocol.
+
+Nothing here decides anything: each class is one handle of the C interface (include/isthmus/*.h tells what the calls
+promise). Arrow data comes in as any object with `__arrow_c_stream__` and goes out as pyarrow readers, which carry that
+protocol; columns are never copied on the way. Calls release the GIL.
+
+Handles do not survive a fork (PySpark forks its workers): objects refuse to be used in another process, and shared ones
+(`client`) are opened again there.
+"""
+
+import json
+import os
+import threading
+import weakref
+
+import pyarrow as pa
+
+from isthmus import errors
+from isthmus._native import ffi, lib
+
+_ERRORS = {
+    lib.IST_NOT_FOUND: errors.NotFoundError,
+    lib.IST_ALREADY_EXISTS: errors.AlreadyExistsError,
+    lib.IST_CONFLICT: errors.ConflictError,
+    lib.IST_RETRYABLE: errors.RetryableError,
+    lib.IST_UNAUTHENTICATED: errors.UnauthenticatedError,
+    lib.IST_FORBIDDEN: errors.ForbiddenError,
+    lib.IST_UNSUPPORTED: errors.UnsupportedError,
+    lib.IST_BAD_INPUT: errors.BadInputError,
+    lib.IST_IO: errors.StorageError,
+    lib.IST_CANCELLED: errors.CancelledError,
+    lib.IST_NO_MEMORY: errors.NoMemoryError,
+    lib.IST_INTERNAL: errors.InternalError,
+}
+MODES = {
+    "append": lib.IST_WRITE_APPEND,
+    "overwrite": lib.IST_WRITE_OVERWRITE,
+    "error": lib.IST_WRITE_ERROR,
+    "ignore": lib.IST_WRITE_IGNORE,
+}
+
+
+def _string(pointer):
+    return None if pointer == ffi.NULL else ffi.string(pointer).decode("utf-8", "replace")
+
+
+def _c(text):
+    """A C string, or NULL for None. The caller keeps the result alive for the call."""
+    if text is None:
+        return ffi.NULL
+    data = str(text).encode()
+    if b"\0" in data:
+        raise errors.BadInputError("text holds a NUL character")
+    return ffi.new("char[]", data)
+
+
+def _strings(items):
+    """(char *const *, count, what keeps them alive); NULL for None."""
+    if items is None:
+        return ffi.NULL, 0, None
+    kept = [_c(item) for item in items]
+    return ffi.new("char *[]", kept), len(kept), kept
+
+
+def error_of(err):
+    """The exception for an ist_error."""
+    kind = _ERRORS.get(err.status, errors.InternalError)
+    return kind(_string(err.message) or _string(lib.ist_status_name(err.status)), _string(err.where), err.code)
+
+
+def call(function, *args):
+    """Call a function whose last parameter is an ist_error *; raise what it reports."""
+    err = ffi.new("ist_error *")
+    if function(*args, err) != lib.IST_OK:
+        raise error_of(err)
+
+
+def text(function, *args):
+    """The same for a function that appends to a buffer before the error; returns the text."""
+    buffer = ffi.new("ist_buffer *")
+    try:
+        call(function, *args, buffer)
+        return ffi.buffer(buffer.data, buffer.size)[:].decode() if buffer.size else ""
+    finally:
+        lib.ist_buffer_free(buffer)
+
+
+def _open(function, kind, *args):
+    out = ffi.new(f"{kind} **")
+    call(function, *args, out)
+    return out[0]
+
+
+class Handle:
+    """Base of what owns a C handle. It is freed with the object, by close(), or at the end of a `with` block; in a
+    forked child it is left alone, for it belongs to the parent."""
+
+    def _own(self, pointer, free):
+        self._pointer = pointer
+        self._pid = os.getpid()
+        self._finalizer = weakref.finalize(self, _free_in, self._pid, free, pointer)
+
+    @property
+    def pointer(self):
+        if self._pointer is None:
+            raise errors.BadInputError(f"this {type(self).__name__} is closed")
+        if self._pid != os.getpid():
+            raise errors.BadInputError(f"this {type(self).__name__} belongs to process {self._pid}; open it again")
+        return self._pointer
+
+    def close(self):
+        self._finalizer()
+        self._pointer = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def _free_in(pid, free, pointer):
+    if os.getpid() == pid:
+        free(pointer)
+
+
+# ---- Arrow -----------------------------------------------------------------------------------------------------------
+
+
+def reader_of(data, schema=None):
+    """A pyarrow RecordBatchReader over whatever holds Arrow data: an object with `__arrow_c_stream__` (Table, reader,
+    polars, duckdb...), a RecordBatch, a pandas DataFrame, a dict of columns, a list of batches, tables or row dicts."""
+    if isinstance(data, pa.RecordBatchReader):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.RecordBatchReader.from_batches(data.schema, [data])
+    if type(data).__module__.startswith("pandas."):
+        return pa.Table.from_pandas(data, schema=schema, preserve_index=False).to_reader()
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data, schema=schema)
+    if hasattr(data, "to_arrow"):
+        return reader_of(data.to_arrow(), schema)
+    if isinstance(data, dict):
+        return pa.table(data, schema=schema).to_reader()
+    if isinstance(data, (list, tuple)):
+        if data and all(isinstance(item, dict) for item in data):
+            return pa.Table.from_pylist(list(data), schema=schema).to_reader()
+        if data and all(isinstance(item, pa.Table) for item in data):
+            return pa.concat_tables(data, promote_options="default").to_reader()
+        if data and all(isinstance(item, pa.RecordBatch) for item in data):
+            return pa.RecordBatchReader.from_batches(data[0].schema, data)
+        if not data and schema is not None:
+            return schema.empty_table().to_reader()
+    raise errors.BadInputError(
+        f"cannot read rows from {type(data).__name__}: give a pyarrow Table, an object with __arrow_c_stream__, a pandas "
+        "DataFrame, a dict of columns, or a list of record batches"
+    )
+
+
+def export_stream(data):
+    """An ArrowArrayStream * over data, to be given to a function that takes it."""
+    stream = ffi.new("struct ArrowArrayStream *")
+    reader_of(data)._export_to_c(int(ffi.cast("uintptr_t", stream)))
+    return stream
+
+
+def _import_stream(stream, *owners):
+    """A pyarrow reader over a C stream that needs `owners` to stay alive."""
+    reader = pa.RecordBatchReader._import_from_c(int(ffi.cast("uintptr_t", stream)))
+    return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, owners))
+
+
+def _batches(reader, owners):
+    try:
+        yield from reader
+    except pa.ArrowNotImplementedError as error:
+        raise errors.UnsupportedError(str(error)) from None
+    except pa.ArrowInvalid as error:
+        raise errors.BadInputError(str(error)) from None
+    except (pa.ArrowException, OSError) as error:
+        raise errors.StorageError(str(error)) from None
+    finally:
+        del reader, owners  # in this order: the stream before what it reads from
+
+
+class _Schema:
+    """An ArrowSchema * made from a pyarrow schema, for a call that borrows it."""
+
+    def __init__(self, schema):
+        self.c = ffi.new("struct ArrowSchema *")
+        schema._export_to_c(int(ffi.cast("uintptr_t", self.c)))
+
+    def __enter__(self):
+        return self.c
+
+    def __exit__(self, *exc):
+        if self.c.release != ffi.NULL:
+            self.c.release(self.c)
+
+
+def _schema(function, pointer):
+    schema = ffi.new("struct ArrowSchema *")
+    call(function, pointer, schema)
+    return pa.Schema._import_from_c(int(ffi.cast("uintptr_t", schema)))
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+class Store(Handle):
+    """ist_store: the location of a table."""
+
+    def __init__(self, uri, create=False):
+        options = ffi.new("ist_store_options *", lib.ist_store_options_init())
+        options.create = create
+        self._own(_open(lib.ist_store_open, "ist_store", _c(uri), options), lib.ist_store_free)
+
+    @property
+    def uri(self):
+        return _string(lib.ist_store_uri(self.pointer))
+
+    def history(self, limit=None):
+        return json.loads(text(lib.ist_table_history, self.pointer, limit or 0))
+
+    def discard(self, actions):
+        """Remove the data files that a writer's actions name."""
+        data = actions.encode()
+        lib.ist_writer_discard(self.pointer, data, len(data))
+
+    def read_task(self, task):
+        """One task of a scan, as a reader."""
+        stream = ffi.new("struct ArrowArrayStream *")
+        call(lib.ist_scan_task_read, self.pointer, _c(task), stream)
+        return _import_stream(stream, self)
+
+
+class Snapshot(Handle):
+    """ist_snapshot: a table as of one version. Arrow readers take it as the table's rows."""
+
+    def __init__(self, store, version=None, timestamp_ms=None):
+        self.store = store if isinstance(store, Store) else Store(store)
+        options = ffi.new("ist_snapshot_options *", lib.ist_snapshot_options_init())
+        if version is not None:
+            options.version = version
+        if timestamp_ms is not None:
+            options.timestamp_ms = timestamp_ms
+        self._own(_open(lib.ist_snapshot_open, "ist_snapshot", self.store.pointer, options), lib.ist_snapshot_free)
+
+    version = property(lambda self: lib.ist_snapshot_version(self.pointer))
+    timestamp_ms = property(lambda self: lib.ist_snapshot_timestamp_ms(self.pointer))
+    uri = property(lambda self: _string(lib.ist_snapshot_uri(self.pointer)))
+    table_id = property(lambda self: _string(lib.ist_snapshot_table_id(self.pointer)))
+    schema_json = property(lambda self: _string(lib.ist_snapshot_schema_json(self.pointer)))
+    schema = property(lambda self: _schema(lib.ist_snapshot_schema, self.pointer))
+    file_count = property(lambda self: lib.ist_snapshot_file_count(self.pointer))
+    size_bytes = property(lambda self: lib.ist_snapshot_size_bytes(self.pointer))
+
+    @property
+    def rows(self):
+        """Live rows; None where a file has no statistics."""
+        rows = lib.ist_snapshot_row_count(self.pointer)
+        return None if rows < 0 else rows
+
+    @property
+    def partition_columns(self):
+        count = lib.ist_snapshot_partition_column_count(self.pointer)
+        return [_string(lib.ist_snapshot_partition_column(self.pointer, i)) for i in range(count)]
+
+    def property(self, key):
+        """A table property; None where it is not set."""
+        return _string(lib.ist_snapshot_property(self.pointer, _c(key)))
+
+    def app_version(self, app_id):
+        version = lib.ist_snapshot_app_version(self.pointer, _c(app_id))
+        return None if version < 0 else version
+
+    def describe(self):
+        return json.loads(text(lib.ist_snapshot_describe, self.pointer))
+
+    def checkpoint(self):
+        """Write a checkpoint of this version."""
+        call(lib.ist_checkpoint_write, self.store.pointer, self.pointer)
+
+    def scan(self, columns=None):
+        return Scan(self, columns)
+
+    def to_arrow(self, columns=None):
+        return self.scan(columns).read().read_all()
+
+    def __arrow_c_schema__(self):
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.scan().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self):
+        rows = "?" if self.rows is None else f"{self.rows:,}"
+        return f"<Snapshot of {self.uri} version {self.version}: {rows} rows in {self.file_count:,} files>"
+
+
+class Scan(Handle):
+    """ist_scan: a planned read of a snapshot."""
+
+    def __init__(self, snapshot, columns=None):
+        self.snapshot = snapshot
+        options = ffi.new("ist_scan_options *", lib.ist_scan_options_init())
+        options.columns, options.column_count, kept = _strings(columns)
+        self._own(_open(lib.ist_scan_open, "ist_scan", snapshot.pointer, options), lib.ist_scan_free)
+
+    schema = property(lambda self: _schema(lib.ist_scan_schema, self.pointer))
+
+    def tasks(self):
+        """[(task as JSON text, rows or None, bytes)]: what other processes give to Store.read_task."""
+        found = []
+        for i in range(lib.ist_scan_task_count(self.pointer)):
+            rows = lib.ist_scan_task_rows(self.pointer, i)
+            task = text(lib.ist_scan_task_json, self.pointer, i)
+            found.append((task, None if rows < 0 else rows, lib.ist_scan_task_bytes(self.pointer, i)))
+        return found
+
+    def read(self):
+        stream = ffi.new("struct ArrowArrayStream *")
+        call(lib.ist_scan_read, self.pointer, self.snapshot.store.pointer, stream)
+        return _import_stream(stream, self)
+
+    def __arrow_c_schema__(self):
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.read().__arrow_c_stream__(requested_schema)
+
+
+class CommitResult:
+    """What a commit came to: version, attempts, files, rows (None where unknown), bytes, already."""
+
+    def __init__(self, c):
+        self.version = c.version
+        self.attempts = c.attempts
+        self.files = c.files
+        self.rows = None if c.rows < 0 else c.rows
+        self.bytes = c.bytes
+        self.already = c.already
+
+    def __repr__(self):
+        return f"CommitResult({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+def _result(c, table):
+    if c.outcome == lib.IST_COMMIT_COMMITTED:
+        return CommitResult(c)
+    kind = errors.ConflictError if c.outcome == lib.IST_COMMIT_CONFLICTED else errors.RetryableError
+    raise kind(f"table {table}: not committed: {_string(c.reason)}", f"version {c.version}")
+
+
+class Transaction(Handle):
+    """ist_transaction, on the driver. `schema` is the pyarrow schema of the rows to be written."""
+
+    def __init__(self, store, schema, mode="append", merge_schema=False, overwrite_schema=False, partition_by=None,
+                 properties=None, table_name=None, app_id=None, engine=None, commit_info=None, target_file_bytes=0):
+        if mode not in MODES:
+            raise errors.BadInputError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        self.store = store
+        self.table = table_name or store.uri
+        options = ffi.new("ist_transaction_options *", lib.ist_transaction_options_init())
+        options.mode = MODES[mode]
+        options.merge_schema = merge_schema
+        options.overwrite_schema = overwrite_schema
+        kept = []
+        columns, options.partition_column_count, names = _strings(partition_by or None)
+        options.partition_columns = columns
+        kept += [columns, names]
+        for key, value in (("properties", properties and json.dumps(properties)), ("table_name", table_name),
+                           ("app_id", app_id), ("engine", engine),
+                           ("commit_info", commit_info and json.dumps(commit_info))):
+            kept.append(_c(value))
+            setattr(options, key, kept[-1])
+        options.target_file_bytes = target_file_bytes
+        with _Schema(schema) as c_schema:
+            pointer = _open(lib.ist_transaction_begin, "ist_transaction", store.pointer, options, c_schema)
+        self._own(pointer, lib.ist_transaction_free)
+
+    is_noop = property(lambda self: lib.ist_transaction_is_noop(self.pointer))
+    changes_metadata = property(lambda self: lib.ist_transaction_changes_metadata(self.pointer))
+    read_version = property(lambda self: lib.ist_transaction_read_version(self.pointer))
+
+    def write_context(self):
+        return text(lib.ist_transaction_write_context, self.pointer)
+
+    def add(self, context, actions):
+        data = actions.encode()
+        call(lib.ist_transaction_add, self.pointer, _c(context), data, len(data))
+
+    def commit(self):
+        result = ffi.new("ist_commit_result *")
+        call(lib.ist_transaction_commit, self.pointer, result)
+        return _result(result, self.table)
+
+
+class Writer(Handle):
+    """ist_writer, in whatever process. Closed without finish(), it removes its files."""
+
+    def __init__(self, store, context):
+        self.store = store
+        self._own(_open(lib.ist_writer_open, "ist_writer", store.pointer, _c(context)), lib.ist_writer_free)
+
+    def write(self, data):
+        call(lib.ist_writer_write, self.pointer, export_stream(data))
+
+    def finish(self):
+        """The add actions, one JSON object per line."""
+        return text(lib.ist_writer_finish, self.pointer)
+
+
+# ---- the node's exchange ---------------------------------------------------------------------------------------------
+
+
+class Client(Handle):
+    """ist_exchange_client: a connection to the node's daemon."""
+
+    def __init__(self, socket_path=None):
+        pointer = _open(lib.ist_exchange_client_open, "ist_exchange_client", _c(socket_path))
+        self._own(pointer, lib.ist_exchange_client_free)
+
+    def create(self):
+        """Make an exchange and hold it; its id."""
+        out = ffi.new("char[]", lib.IST_ID_SIZE)
+        call(lib.ist_exchange_create, self.pointer, out)
+        return _string(out)
+
+    def hold(self, exchange):
+        call(lib.ist_exchange_hold, self.pointer, _c(exchange))
+
+    def release(self, exchange):
+        call(lib.ist_exchange_release, self.pointer, _c(exchange))
+
+    def put(self, exchange, data):
+        """Write all batches as one chunk."""
+        info = ffi.new("ist_chunk_info *")
+        call(lib.ist_exchange_put, self.pointer, _c(exchange), export_stream(data), info)
+        return Chunk(self, _string(info.id), _string(info.exchange), info.rows, info.bytes)
+
+    def get(self, chunk):
+        """Map a chunk: a reader whose batches lie in the shared memory."""
+        stream = ffi.new("struct ArrowArrayStream *")
+        call(lib.ist_exchange_get, self.pointer, _c(chunk), stream)
+        return _import_stream(stream)
+
+    def free_chunk(self, chunk):
+        call(lib.ist_exchange_free_chunk, self.pointer, _c(chunk))
+
+    def counters(self):
+        return json.loads(text(lib.ist_exchange_counters, self.pointer))
+
+    def commit(self, table_uri, context, actions, app_id, table_name=None, engine=None):
+        """Commit an append together with whoever else appends now."""
+        data = actions.encode()
+        with _member(table_uri, table_name, context, data, app_id, engine) as member:
+            result = ffi.new("ist_commit_result *")
+            call(lib.ist_commit_group, self.pointer, member, result)
+        return _result(result, table_name or table_uri)
+
+
+class _member:
+    """An ist_commit_member and what it borrows."""
+
+    def __init__(self, table_uri, table_name, context, actions, app_id, engine):
+        self.c = ffi.new("ist_commit_member *")
+        self.kept = [_c(value) for value in (table_uri, table_name, context, app_id, engine)]
+        self.actions = ffi.from_buffer("char[]", actions)
+        self.c.table_uri, self.c.table_name, self.c.context, self.c.app_id, self.c.engine = self.kept
+        self.c.actions, self.c.actions_size = self.actions, len(actions)
+
+    def __enter__(self):
+        return self.c
+
+    def __exit__(self, *exc):
+        self.kept = self.actions = None
+
+
+def commit_direct(store, context, actions, app_id, table_name=None, engine=None):
+    """The same commit without the daemon."""
+    data = actions.encode()
+    with _member(store.uri, table_name, context, data, app_id, engine) as member:
+        result = ffi.new("ist_commit_result *")
+        call(lib.ist_commit_direct, store.pointer, member, result)
+    return _result(result, table_name or store.uri)
+
+
+class Chunk:
+    """A sealed chunk. Arrow readers take it as its rows."""
+
+    def __init__(self, client, id, exchange, rows, bytes):
+        self._client = client
+        self.id = id
+        self.exchange = exchange
+        self.rows = rows
+        self.bytes = bytes
+
+    def read(self):
+        return self._client.get(self.id)
+
+    def __arrow_c_schema__(self):
+        return self.read().schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.read().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self):
+        return f"<Chunk {self.id}: {self.rows:,} rows, {self.bytes:,} bytes>"
+
+
+_clients = {}
+_clients_lock = threading.Lock()
+
+
+def client(socket_path=None):
+    """This process's connection to the daemon at socket_path (None: the default place), opened when first asked for."""
+    key = (os.getpid(), socket_path or default_socket())
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = Client(key[1])
+        return _clients[key]
+
+
+def forget_client(socket_path=None):
+    """Drop the connection: its daemon went away."""
+    with _clients_lock:
+        _clients.pop((os.getpid(), socket_path or default_socket()), None)
+
+
+def home():
+    """The folder of Isthmus' own state: $ISTHMUS_HOME, else ~/.isthmus."""
+    return os.environ.get("ISTHMUS_HOME") or os.path.expanduser("~/.isthmus")
+
+
+def default_socket():
+    return os.environ.get("ISTHMUS_SOCKET") or os.path.join(home(), "daemon.sock")
+
+
+def _after_fork():
+    """In a forked child: the parent's connections are the parent's, and its lock may have been held."""
+    global _clients_lock
+    _clients_lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
