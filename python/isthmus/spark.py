@@ -142,7 +142,7 @@ def to_dataset(df, override_num_blocks=None):
 
 
 def arrow_schema(df):
-    """The Arrow schema of a DataFrame's rows; timestamps are instants in UTC."""
+    """The Arrow schema of a DataFrame's rows in Ray."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
     names = df.columns
@@ -150,7 +150,7 @@ def arrow_schema(df):
     if twice:
         raise errors.BadInputError(f"the DataFrame has more than one column named {', '.join(map(repr, twice))}; rename "
                                    "them: a Ray Dataset's columns have distinct names")
-    return to_arrow_schema(df.schema, timezone="UTC", error_on_duplicated_field_names_in_struct=True)
+    return ray_schema(to_arrow_schema(df.schema, timezone="UTC", error_on_duplicated_field_names_in_struct=True))
 
 
 def is_classic(session):
@@ -266,7 +266,7 @@ def _batch_rows(session):
 def read_chunk(socket_path, chunk, names):
     """The rows of a chunk as one table over the shared memory, under the DataFrame's names, timestamps in UTC."""
     reader = _client_for_chunks(socket_path).get(chunk)
-    schema = pa.schema([pa.field(name, in_utc(field.type), field.nullable) for name, field in zip(names, reader.schema)])
+    schema = ray_schema(reader.schema, names)
     yield pa.Table.from_batches([relabel(batch, schema) for batch in reader], schema)
 
 
@@ -277,18 +277,27 @@ def _client_for_chunks(socket_path):
         raise errors.NotFoundError(f"the rows from Spark are gone with the node daemon that held them: {error}") from None
 
 
-def in_utc(type):
-    """The type with the zone of every timestamp that has one named UTC: instants stay what they are."""
+def ray_schema(schema, names=None):
+    """A schema as Ray gets it: zones of timestamps named UTC (instants stay what they are), every field nullable (what an
+    expression cannot return in Spark is no promise to those who write it to a table). The layout is the same."""
+    return pa.schema([_ray_field(field).with_name(name) for field, name in zip(schema, names or schema.names)])
+
+
+def _ray_field(field):
+    return pa.field(field.name, _ray_type(field.type))
+
+
+def _ray_type(type):
     if pa.types.is_timestamp(type):
         return pa.timestamp(type.unit, "UTC") if type.tz else type
     if pa.types.is_struct(type):
-        return pa.struct([field.with_type(in_utc(field.type)) for field in type])
+        return pa.struct([_ray_field(field) for field in type])
     if pa.types.is_map(type):
-        return pa.map_(in_utc(type.key_type), type.item_field.with_type(in_utc(type.item_type)), type.keys_sorted)
+        return pa.map_(_ray_type(type.key_type), _ray_field(type.item_field))
     if pa.types.is_list(type):
-        return pa.list_(type.value_field.with_type(in_utc(type.value_type)))
+        return pa.list_(_ray_field(type.value_field))
     if pa.types.is_large_list(type):
-        return pa.large_list(type.value_field.with_type(in_utc(type.value_type)))
+        return pa.large_list(_ray_field(type.value_field))
     return type
 
 
