@@ -272,6 +272,15 @@ def _cpus():
     return int(ray.cluster_resources().get("CPU", 1)) if ray.is_initialized() else os.cpu_count()
 
 
+def _told(error):
+    """The IsthmusError behind what Ray raises, as it was raised in the worker; None where it is something else."""
+    while error is not None:
+        if isinstance(error, errors.IsthmusError) and not isinstance(error, ray.exceptions.RayTaskError):
+            return type(error)(error.args[0].partition("\nFailed to apply UDF")[0], error.where, error.code)
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
+
+
 def write_databricks_table(self, name, *, mode="append", mergeSchema=False, overwriteSchema=False, partition_by=None,
                            concurrency=None, ray_remote_args=None):
     """Write the dataset to a table of the catalog: from the Ray workers, straight to the table's storage, as one version.
@@ -300,7 +309,13 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
     schema = self.schema(fetch_if_missing=False)
     if schema is not None:
         sink.on_write_start(schema)  # known without executing anything: so are its errors
-    self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+    try:
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        raise told from None
     return sink.result
 
 

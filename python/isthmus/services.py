@@ -1,4 +1,4 @@
-"""The node daemon and the catalog server of this machine: find them, start them, stop what was started here."""
+"""The node daemon and the catalog server of this machine: find them, start them, stop them."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import time
 from isthmus import catalog, errors, native
 
 START_SECONDS = 20
+STOP_SECONDS = 20
 
 
 def binary():
@@ -36,18 +37,10 @@ def server_info():
     return info if _alive(info.get("pid")) else None
 
 
-def catalog_endpoint():
-    """(uri, token) of the configured catalog; (None, None) without one."""
-    if os.environ.get("ISTHMUS_CATALOG"):
-        return os.environ["ISTHMUS_CATALOG"], os.environ.get("ISTHMUS_TOKEN")
-    info = server_info()
-    return (info["url"], os.environ.get("ISTHMUS_TOKEN") or info.get("token")) if info else (None, None)
-
-
 def start():
     """Make sure that a node daemon and a catalog server run for this user, under $ISTHMUS_HOME.
 
-    Those that run already are used. Those started here go on when this process ends; stop() ends them. Logs are in
+    Those that run already are used. Those started here go on when this process ends, until stop(). Their logs are
     $ISTHMUS_HOME/daemon.log and server.log. A catalog named by $ISTHMUS_CATALOG is used instead of starting one.
     """
     _ensure("daemon", _daemon_runs)
@@ -57,21 +50,19 @@ def start():
 
 
 def stop():
-    """Stop the node daemon and the catalog server that start() started (in whatever process)."""
-    for name in ("daemon", "serve"):
-        path = _pid_file(name)
-        try:
-            pid = int(path.read_text())
-            os.kill(pid, signal.SIGTERM)
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            path.unlink(missing_ok=True)
-            continue
-        deadline = time.monotonic() + START_SECONDS
-        while _alive(pid) and time.monotonic() < deadline:
+    """Stop the node daemon and the catalog server that run for this user, under $ISTHMUS_HOME."""
+    pids = [daemon_counters()["pid"]] if _daemon_runs() else []
+    if server_info():
+        pids.append(server_info()["pid"])
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    for pid in pids:
+        while _alive(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                break
             time.sleep(0.02)
-        if _alive(pid):
-            os.kill(pid, signal.SIGKILL)
-        path.unlink(missing_ok=True)
     native.forget_client()
     catalog.forget()
 
@@ -101,8 +92,6 @@ def _ensure(command, runs):
             tail = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise errors.StorageError(f"`isthmus {command}` did not start: {' '.join(tail) or 'see its log'}", str(log))
         time.sleep(0.02)
-    if process.poll() is None:
-        _pid_file(command).write_text(str(process.pid))
 
 
 def _wait(runs):
@@ -111,10 +100,6 @@ def _wait(runs):
             return True
         time.sleep(0.02)
     return False
-
-
-def _pid_file(command):
-    return pathlib.Path(native.home(), f"{command}.pid")
 
 
 def _alive(pid):
