@@ -65,7 +65,9 @@ def _strings(items):
 def error_of(err):
     """The exception for an ist_error."""
     kind = _ERRORS.get(err.status, errors.InternalError)
-    return kind(_string(err.message) or _string(lib.ist_status_name(err.status)), _string(err.where), err.code)
+    message = _string(err.message) or _string(lib.ist_status_name(err.status))
+    # A stream of Python's tells its exception in one line and then with its trace.
+    return kind(message.partition(". Detail: Python exception")[0].partition("\n")[0], _string(err.where), err.code)
 
 
 def call(function, *args):

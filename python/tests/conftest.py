@@ -21,6 +21,11 @@ for name in ("ISTHMUS_CATALOG", "ISTHMUS_TOKEN", "ISTHMUS_SOCKET"):
 import isthmus  # noqa: E402
 
 
+def pytest_configure(config):
+    for line in ("ignore::FutureWarning:pyspark", "ignore::DeprecationWarning:ray"):
+        config.addinivalue_line("filterwarnings", line)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def services():
     isthmus.start()
