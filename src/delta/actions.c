@@ -460,8 +460,7 @@ static ist_status write_strings(ist__strings strings, ist_buffer *out, ist_error
     return ist_buffer_append(out, "]", 1, err);
 }
 
-/* An absent optional field is left out. */
-static bool is_written(const ist__field *field, const ist__action *action, const char *slot)
+bool ist__field_is_set(const ist__field *field, const ist__action *action, const void *slot)
 {
     switch (field->presence) {
     case IST__REQUIRED:
@@ -499,7 +498,7 @@ static ist_status write_fields(const ist__action *action, const ist__field *fiel
     const char *separator = "{";
     for (const ist__field *field = fields; field < fields + field_count; field++) {
         const char *slot = (const char *)base + field->offset;
-        if (!is_written(field, action, slot))
+        if (!ist__field_is_set(field, action, slot))
             continue;
         IST_TRY(ist_buffer_printf(out, err, "%s\"%s\":", separator, field->name));
         separator = ",";

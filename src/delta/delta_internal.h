@@ -207,6 +207,8 @@ const char *ist__action_name(ist__action_kind kind);
 const ist__field *ist__action_fields(ist__action_kind kind, size_t *count);
 /* Data files must be Parquet. provider: NULL where metaData.format names none. */
 ist_status ist__metadata_check_provider(const char *provider, ist_error *err);
+/* Is a field of an action, or of its deletion vector, at `slot` to be written? An absent optional one is left out. */
+bool ist__field_is_set(const ist__field *field, const ist__action *action, const void *slot);
 /* Make the action an empty one of its kind. */
 void ist__action_init(ist__action *action, ist__action_kind kind);
 

@@ -35,7 +35,8 @@ static const feature features[] = {
     {"appendOnly", 2, "delta.appendOnly", WRITE_ALWAYS, NULL},
     {"invariants", 2, NULL, WRITE_NO_FIELD, "delta.invariants"},
     {"checkConstraints", 3, NULL, WRITE_NO_PREFIX, "delta.constraints."},
-    {"changeDataFeed", 4, "delta.enableChangeDataFeed", WRITE_NO_PROPERTY, NULL},
+    /* appends and whole overwrites need no cdc files: readers take their changes from the add and remove actions */
+    {"changeDataFeed", 4, "delta.enableChangeDataFeed", WRITE_ALWAYS, NULL},
     {"generatedColumns", 4, NULL, WRITE_NO_FIELD, "delta.generationExpression"},
     {"columnMapping", 5, "delta.columnMapping.mode", WRITE_ALWAYS, NULL},
     {"identityColumns", 6, NULL, WRITE_NO_FIELD, "delta.identity.start"},

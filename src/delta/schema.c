@@ -510,6 +510,8 @@ static bool has_type(yyjson_val *type, const char *name)
 {
     if (yyjson_is_str(type))
         return yyjson_equals_str(type, name);
+    if (!yyjson_is_obj(type))
+        return false;
     if (has_type(yyjson_obj_get(type, "elementType"), name) || has_type(yyjson_obj_get(type, "keyType"), name) ||
         has_type(yyjson_obj_get(type, "valueType"), name))
         return true;

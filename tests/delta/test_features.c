@@ -64,7 +64,7 @@ static void test_delta_features__writing(void **state)
         {protocol_of(1, 8, NULL, 0), metadata_of(PLAIN, NULL, 0), "writer version 8"},
         {protocol_of(1, 2, NULL, 0), metadata_of(PLAIN, &constraint, 1), NULL}, /* version 2 knows no constraints */
         {protocol_of(1, 3, NULL, 0), metadata_of(PLAIN, &constraint, 1), ": checkConstraints"},
-        {protocol_of(1, 4, NULL, 0), metadata_of(generated, &feed, 1), ": changeDataFeed, generatedColumns"},
+        {protocol_of(1, 4, NULL, 0), metadata_of(generated, &feed, 1), ": generatedColumns"},
         {protocol_of(1, 3, NULL, 0), metadata_of(generated, &feed, 1), NULL},
         {protocol_of(1, 2, NULL, 0), metadata_of(nested, NULL, 0), ": invariants"},
         {protocol_of(1, 7, NAMES("appendOnly", "rowTracking", "domainMetadata", "inCommitTimestamp", "clustering",
