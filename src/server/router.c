@@ -190,6 +190,7 @@ enum { GET, POST, PATCH, DELETE, METHOD_COUNT };
 static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE"};
 
 #define API(path) IST__CATALOG_PATH path
+#define DATABRICKS_API(path) "/api/2.0/unity-catalog" path /* where databricks-sdk, and Ray with it, ask for these two */
 
 /* A path that ends in '/' takes one more segment: the object's full name. */
 static const struct route {
@@ -207,6 +208,8 @@ static const struct route {
     {API("/staging-tables"), IST_SECURABLE_TABLE, {NULL, create_staging_table}, "POST"},
     {API("/temporary-table-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
     {API("/temporary-path-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
+    {DATABRICKS_API("/temporary-table-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
+    {DATABRICKS_API("/temporary-path-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
     {API("/metastore_summary"), IST_SECURABLE_CATALOG, {get_metastore}, "GET"},
     {IST__LINEAGE_POST_PATH, IST_SECURABLE_TABLE, {NULL, post_lineage}, "POST"},
     {IST__LINEAGE_GET_PATH, IST_SECURABLE_TABLE, {get_lineage}, "GET"},
