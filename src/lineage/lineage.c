@@ -114,7 +114,7 @@ static ist_status add_dataset(doc_t *doc, val_t *array, const ist_lineage_datase
     }
     if (dataset->schema_json) {
         val_t *facet =
-            add_facet(doc, facets, "schema", SPEC "facets/1-1-1/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet");
+            add_facet(doc, facets, "schema", SPEC "facets/1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet");
         yyjson_doc *schema = yyjson_read(dataset->schema_json, strlen(dataset->schema_json), 0);
         bool good = add_fields(doc, facet, yyjson_obj_get(yyjson_doc_get_root(schema), "fields"), 0);
         yyjson_doc_free(schema);
@@ -181,7 +181,7 @@ ist_status ist_lineage_event(const ist_lineage_run *run, ist_buffer *out, ist_er
     yyjson_mut_obj_add_str(doc, object, "namespace", JOB_NAMESPACE);
     yyjson_mut_obj_add_str(doc, object, "name", run->job);
     val_t *facet = add_facet(doc, yyjson_mut_obj_add_obj(doc, object, "facets"), "jobType",
-                             SPEC "facets/2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet");
+                             SPEC "facets/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet");
     char integration[64];
     snprintf(integration, sizeof integration, "%s", run->engine);
     for (char *at = integration; *at; at++)
