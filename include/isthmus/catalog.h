@@ -27,7 +27,7 @@ typedef struct ist_catalog ist_catalog;
 typedef struct ist_catalog_options {
     uint32_t size;
     const char *uri; /* "http://127.0.0.1:8080", or "sqlite:/path/catalog.db" for the local catalog in this process;
-                        NULL for $ISTHMUS_CATALOG, else what a running `isthmus serve` left in $ISTHMUS_HOME/server.json */
+                        NULL for $ISTHMUS_CATALOG, else what `isthmus serve` left in $ISTHMUS_HOME/server.json */
     const char *token; /* NULL for $ISTHMUS_TOKEN, else from server.json if that is the server's */
     const char *storage_root; /* local only: where managed tables live; NULL for the database's folder + /warehouse */
 } ist_catalog_options;

@@ -190,7 +190,7 @@ enum { GET, POST, PATCH, DELETE, METHOD_COUNT };
 static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE"};
 
 #define API(path) IST__CATALOG_PATH path
-#define DATABRICKS_API(path) "/api/2.0/unity-catalog" path /* where databricks-sdk, and Ray with it, ask for these two */
+#define DATABRICKS_API(path) "/api/2.0/unity-catalog" path /* where databricks-sdk, and with it Ray, ask */
 
 /* A path that ends in '/' takes one more segment: the object's full name. */
 static const struct route {

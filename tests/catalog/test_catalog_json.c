@@ -15,7 +15,8 @@ static void test_catalog_json_columns__of_a_delta_schema(void **state)
         "{\"name\":\"amount\",\"type\":\"decimal(12,2)\",\"nullable\":true,\"metadata\":{}},"
         "{\"name\":\"tags\",\"type\":{\"type\":\"array\",\"elementType\":\"string\",\"containsNull\":true},"
         "\"nullable\":true,\"metadata\":{}},"
-        "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"keyType\":\"string\",\"valueType\":{\"type\":\"struct\",\"fields\":["
+        "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"keyType\":\"string\",\"valueType\":{"
+        "\"type\":\"struct\",\"fields\":["
         "{\"name\":\"x\",\"type\":\"integer\",\"nullable\":true,\"metadata\":{}},"
         "{\"name\":\"y\",\"type\":\"timestamp_ntz\",\"nullable\":true,\"metadata\":{}}]},\"valueContainsNull\":true},"
         "\"nullable\":true,\"metadata\":{}},"
@@ -57,7 +58,8 @@ static void test_catalog_json_columns__bad_schemas(void **state)
     (void)state;
     static const char *const bad[] = {
         "", "{}", "[]", "{\"fields\":[{}]}", "{\"fields\":[{\"name\":\"a\"}]}", "{\"fields\":[3]}",
-        "{\"fields\":[{\"name\":\"a\",\"type\":\"nonsense\"}]}", "{\"fields\":[{\"name\":\"a\",\"type\":{\"type\":\"array\"}}]}",
+        "{\"fields\":[{\"name\":\"a\",\"type\":\"nonsense\"}]}",
+        "{\"fields\":[{\"name\":\"a\",\"type\":{\"type\":\"array\"}}]}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ist_buffer out = IST_BUFFER_INIT;

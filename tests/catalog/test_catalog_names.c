@@ -15,7 +15,8 @@ static void test_catalog_names_split__backquotes(void **state)
     assert_string_equal(name.part[1], "c");
     assert_string_equal(name.part[2], "d`e");
     assert_ok(ist__name_split("", 0, &name, &err), err);
-    static const char *const bad[] = {"a", "a.b", "a.b.c.d", "a..c", ".b.c", "a.b.", "`a.b.c", "a.b.`c`d", "a`.b.c", "``.b.c"};
+    static const char *const bad[] = {"a",    "a.b",    "a.b.c.d",  "a..c",   ".b.c",
+                                      "a.b.", "`a.b.c", "a.b.`c`d", "a`.b.c", "``.b.c"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(ist__name_split(bad[i], 3, &name, &err), IST_BAD_INPUT);
     char text[300];

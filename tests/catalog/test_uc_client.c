@@ -87,7 +87,8 @@ static ist_catalog *open_fake(const fake *f, const char *suffix)
 static void test_uc_client__repeats_what_may_be_repeated(void **state)
 {
     (void)state;
-    static const char *const busy[] = {HEAD("503 x", "0"), HEAD("429 x", "0"), HEAD("502 x", "0"), HEAD("200 OK", "2") "{}"};
+    static const char *const busy[] = {HEAD("503 x", "0"), HEAD("429 x", "0"), HEAD("502 x", "0"),
+                                       HEAD("200 OK", "2") "{}"};
     fake f;
     ist_error err = IST_ERROR_INIT;
     ist_buffer out = IST_BUFFER_INIT;
@@ -146,8 +147,8 @@ static void test_uc_client__says_what_the_server_said(void **state)
          "it is", "TABLE_ALREADY_EXISTS"},
         {HEAD("400 x", "58") "{\"error_code\":\"SOMETHING_ELSE\",\"message\":\"it is\"}          ", IST_BAD_INPUT,
          "it is", "SOMETHING_ELSE"},
-        {HEAD("403 x", "6") "<html>", IST_FORBIDDEN, "GET /api/2.1/unity-catalog/tables/a.b.c: the catalog server answered "
-                                                     "HTTP 403", ""},
+        {HEAD("403 x", "6") "<html>", IST_FORBIDDEN,
+         "GET /api/2.1/unity-catalog/tables/a.b.c: the catalog server answered HTTP 403", ""},
         {HEAD("401 x", "0"), IST_UNAUTHENTICATED, NULL, ""},
         {HEAD("500 x", "0"), IST_IO, NULL, ""},
         {HEAD("200 OK", "6") "<html>", IST_BAD_INPUT, NULL, ""},
@@ -208,6 +209,45 @@ static void test_uc_client__lineage_is_not_everywhere(void **state)
     stop(&f);
 }
 
+/* The token in server.json belongs to the server that server.json names. */
+static void test_uc_client__shows_a_token_to_its_server_only(void **state)
+{
+    (void)state;
+    static const char *const good[] = {HEAD("200 OK", "2") "{}"};
+    fake f;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer out = IST_BUFFER_INIT;
+    ist__server_note note = {.token = "local", .pid = 1};
+    ist_catalog *catalog = NULL;
+    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
+    char *home = new_folder();
+    start(&f, good, 1);
+    unsetenv("ISTHMUS_TOKEN");
+    unsetenv("ISTHMUS_CATALOG");
+    setenv("ISTHMUS_HOME", home, 1);
+    snprintf(note.url, sizeof note.url, "http://127.0.0.1:%u", f.port);
+    assert_ok(ist__server_note_write(home, &note, &err), err);
+    assert_ok(ist_catalog_open(NULL, &catalog, &err), err);
+    assert_ok(ist_catalog_get(catalog, IST_SECURABLE_CATALOG, "a", &out, &err), err);
+    assert_non_null(strstr(f.request, "Authorization: Bearer local"));
+    ist_catalog_free(catalog);
+
+    snprintf(note.url, sizeof note.url, "http://127.0.0.1:1");
+    assert_ok(ist__server_note_write(home, &note, &err), err);
+    char elsewhere[100];
+    snprintf(elsewhere, sizeof elsewhere, "http://127.0.0.1:%u", f.port);
+    options.uri = elsewhere;
+    assert_ok(ist_catalog_open(&options, &catalog, &err), err);
+    assert_ok(ist_catalog_get(catalog, IST_SECURABLE_CATALOG, "a", &out, &err), err);
+    assert_null(strstr(f.request, "Authorization"));
+    ist_catalog_free(catalog);
+
+    unsetenv("ISTHMUS_HOME");
+    stop(&f);
+    remove_folder(home);
+    ist_buffer_free(&out);
+}
+
 static void test_uc_client__refuses_bad_options(void **state)
 {
     (void)state;
@@ -233,6 +273,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_uc_client__says_what_the_server_said),
         cmocka_unit_test(test_uc_client__keeps_names_in_their_place),
         cmocka_unit_test(test_uc_client__lineage_is_not_everywhere),
+        cmocka_unit_test(test_uc_client__shows_a_token_to_its_server_only),
         cmocka_unit_test(test_uc_client__refuses_bad_options),
     };
     return run_group(tests, argc, argv);

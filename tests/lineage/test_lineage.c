@@ -23,7 +23,8 @@ static void test_lineage_event__has_what_the_specification_asks(void **state)
          "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"keyType\":\"string\",\"valueType\":\"date\"}}]}",
          8, 99, 12345},
     };
-    ist_lineage_run run = {"score.py", "ray", "0198a5d2-0000-4000-8000-000000000000", "COMPLETE", inputs, 4, outputs, 1};
+    ist_lineage_run run = {"score.py", "ray", "0198a5d2-0000-4000-8000-000000000000", "COMPLETE", inputs, 4,
+                           outputs, 1};
     ist_buffer out = IST_BUFFER_INIT;
     ist_error err = IST_ERROR_INIT;
     assert_ok(ist_lineage_event(&run, &out, &err), err);

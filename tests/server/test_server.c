@@ -178,7 +178,8 @@ static void test_server_server__bad_requests(void **state)
         API "/catalogs?max_results=ten", API "/catalogs?max_results=-1",     API "/catalogs?max_results=9999999999",
         API "/catalogs?page_token=%zz",  API "/catalogs/%00",                API "/catalogs/a%2",
         API "/schemas",                  API "/tables?catalog_name=main",    API "/schemas?catalog_name=a.b",
-        API "/tables/main",              API "/tables/main.default.t.extra", API "/tables?catalog_name=a.b&schema_name=c"};
+        API "/tables/main",              API "/tables/main.default.t.extra",
+        API "/tables?catalog_name=a.b&schema_name=c"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (get(f, bad[i]) != 400)
             fail_msg("%s", bad[i]);
@@ -251,8 +252,8 @@ static void test_server_server__answers_what_clients_ask_first(void **state)
     assert_int_equal(request(f, "DELETE", API "/catalogs/c", NULL, NULL, 0), 200);
     assert_string_equal(f->body.data, "{}");
     assert_int_equal(post(f, "/api/v1/lineage",
-                          "{\"eventTime\":\"2026-11-23T09:00:00Z\",\"run\":{\"runId\":\"r\"},\"job\":{\"namespace\":\"n\","
-                          "\"name\":\"j\"},\"outputs\":[{\"namespace\":\"unitycatalog\",\"name\":\"a.b.c\"}]}"),
+                          "{\"eventTime\":\"2026-11-23T09:00:00Z\",\"run\":{\"runId\":\"r\"},\"job\":{\"namespace\":"
+                          "\"n\",\"name\":\"j\"},\"outputs\":[{\"namespace\":\"unitycatalog\",\"name\":\"a.b.c\"}]}"),
                      201);
     assert_int_equal(get(f, "/api/2.1/isthmus/lineage?table=a.b.c"), 200);
     assert_non_null(strstr(f->body.data, "\"job\":\"j\""));
