@@ -31,8 +31,9 @@ final class Exchange implements Closeable {
     private static final int HEADER_SIZE = 24, ID_SIZE = 36;
     private static final int ANSWER_MAX = 64 << 10;
     private static final long FIRST_GRANT = 1 << 20, GRANT_STEP = 16 << 20;
-    private static final int NO_MEMORY = 11;
-    /** By ist_status (include/isthmus/error.h), what Python raises for it (python/isthmus/errors.py). */
+    /** ist_status of include/isthmus/error.h. */
+    private static final int NOT_FOUND = 1, RETRYABLE = 4, BAD_INPUT = 8, IO = 9, NO_MEMORY = 11;
+    /** By ist_status, what Python raises for it (python/isthmus/errors.py). */
     private static final String[] ERRORS = {"InternalError", "NotFoundError", "AlreadyExistsError", "ConflictError",
         "RetryableError", "UnauthenticatedError", "ForbiddenError", "UnsupportedError", "BadInputError", "StorageError",
         "CancelledError", "NoMemoryError", "InternalError"};
@@ -51,8 +52,6 @@ final class Exchange implements Closeable {
         }
     }
 
-    private static final int RETRYABLE = 4, BAD_INPUT = 8, IO = 9;
-
     private final SocketChannel socket;
     private long requests;
 
@@ -60,7 +59,7 @@ final class Exchange implements Closeable {
         try {
             socket = SocketChannel.open(UnixDomainSocketAddress.of(path));
         } catch (SocketException e) {
-            throw new Failed(RETRYABLE, "no node daemon answers at " + path + ": start one with `isthmus daemon`");
+            throw new Failed(NOT_FOUND, "no node daemon answers at " + path + ": start one with `isthmus daemon`");
         }
         boolean done = false;
         try {
