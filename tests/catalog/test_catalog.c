@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -463,6 +464,42 @@ static void test_catalog_catalog__lineage(void **state)
                    "INVALID_ARGUMENT");
 }
 
+/* A file that is no catalog, and one of a later Isthmus, are refused and left as they are. */
+static void test_catalog_catalog__foreign_databases(void **state)
+{
+    fixture *f = *state;
+    ist_catalog *catalog = NULL;
+    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
+    char path[4200], uri[4300], text[32] = "";
+    snprintf(path, sizeof path, "%s/foreign.db", f->home);
+    snprintf(uri, sizeof uri, "sqlite:%s", path);
+    options.uri = uri;
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 500; i++)
+        fputs("not a database\n", file);
+    fclose(file);
+    assert_int_equal(ist_catalog_open(&options, &catalog, &f->err), IST_IO);
+    assert_non_null(strstr(f->err.message, "not a database"));
+    file = fopen(path, "r");
+    assert_non_null(fgets(text, sizeof text, file));
+    fclose(file);
+    assert_string_equal(text, "not a database\n");
+
+    ist_catalog_free(f->catalog);
+    f->catalog = NULL;
+    sqlite3 *database = NULL;
+    snprintf(path, sizeof path, "%s/catalog.db", f->home);
+    snprintf(uri, sizeof uri, "sqlite:%s", path);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    assert_int_equal(ist_catalog_open(&options, &catalog, &f->err), IST_UNSUPPORTED);
+    assert_non_null(strstr(f->err.message, "version 99"));
+    options.uri = "sqlite:/nowhere/at/all.db";
+    assert_int_equal(ist_catalog_open(&options, &catalog, &f->err), IST_IO);
+    assert_non_null(strstr(f->err.message, "/nowhere/at/all.db"));
+}
+
 /* Of many creators of one name exactly one wins. */
 
 enum { CREATORS = 8, NAMES = 10 };
@@ -560,6 +597,7 @@ int main(int argc, char **argv)
         both(test_catalog_catalog__path_credentials),
         both(test_catalog_catalog__lineage),
         both(test_catalog_catalog__one_winner),
+        cmocka_unit_test_setup_teardown(test_catalog_catalog__foreign_databases, set_up_local, tear_down),
         cmocka_unit_test_setup_teardown(test_catalog_catalog__sigkill_loses_nothing, set_up_local, tear_down),
     };
     return run_group(tests, argc, argv);

@@ -7,8 +7,10 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <yyjson.h>
 
 #define API "/api/2.1/unity-catalog"
@@ -348,6 +350,34 @@ static void test_server_server__refuses_bad_options(void **state)
     remove_folder(home);
 }
 
+/* A killed server leaves nothing in the way of the next, and its acknowledged changes. */
+static void test_server_server__starts_after_sigkill(void **state)
+{
+    fixture *f = *state;
+    int ends[2];
+    char ready = 0;
+    ist_server_stop(f->server);
+    f->server = NULL;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        start(f);
+        ready = post(f, API "/catalogs", "{\"name\":\"survivor\"}") == 200;
+        if (write(ends[1], &ready, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], &ready, 1), 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(ready, 1);
+    start(f);
+    assert_int_equal(get(f, API "/catalogs/survivor"), 200);
+}
+
 /* Clients at work while the server stops: each call is answered whole or not taken on; what was answered is kept. */
 
 typedef struct worker {
@@ -421,6 +451,7 @@ int main(int argc, char **argv)
         served(test_server_server__home),
         served(test_server_server__is_found_by_clients),
         served(test_server_server__refuses_bad_options),
+        served(test_server_server__starts_after_sigkill),
         served(test_server_server__stops_gracefully),
     };
     return run_group(tests, argc, argv);
