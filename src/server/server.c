@@ -216,44 +216,50 @@ static ist_status make_token(char out[2 * TOKEN_BYTES + 1], ist_error *err)
     return IST_OK;
 }
 
-/* The given token, else that of the file, else a new one which the file then keeps. */
-static ist_status set_token(ist_server *server, const char *given, ist_error *err)
+/* The token of <home>/token, which a first start makes. */
+static ist_status kept_token(const ist_server *server, ist_buffer *out, ist_error *err)
 {
-    ist_buffer path = IST_BUFFER_INIT, text = IST_BUFFER_INIT;
+    ist_buffer path = IST_BUFFER_INIT;
+    ist_error problem = IST_ERROR_INIT;
     char made[2 * TOKEN_BYTES + 1];
     ist_status status = IST_OK;
     IST_TRY_GOTO(path_in(server->home, "token", &path, err));
-    if (!given) {
-        ist_error problem = IST_ERROR_INIT;
-        status = ist__read_file(path.data, sizeof server->note.token, &text, &problem);
-        if (status == IST_NOT_FOUND) {
-            IST_TRY_GOTO(make_token(made, err));
-            IST_TRY_GOTO(ist__write_private(path.data, made, strlen(made), err));
-            given = made;
-        } else if (status != IST_OK) {
-            ist_error_set(err, status, problem.code, problem.where, "%s", problem.message);
-            goto done;
-        } else {
-            given = text.data ? text.data : "";
-        }
+    status = ist__read_file(path.data, sizeof server->note.token, out, &problem);
+    if (status == IST_NOT_FOUND) {
+        IST_TRY_GOTO(make_token(made, err));
+        IST_TRY_GOTO(ist__write_private(path.data, made, strlen(made), err));
+        status = ist_buffer_append_string(out, made, err);
+    } else if (status != IST_OK) {
+        ist_error_set(err, status, problem.code, problem.where, "%s", problem.message);
     }
-    status = IST_OK;
-    size_t size = strcspn(given, "\r\n");
+done:
+    ist_buffer_free(&path);
+    return status;
+}
+
+static ist_status set_token(ist_server *server, const char *given, ist_error *err)
+{
+    ist_buffer kept = IST_BUFFER_INIT;
+    ist_status status = IST_OK;
+    if (!given)
+        IST_TRY_GOTO(kept_token(server, &kept, err));
+    const char *token = given ? given : kept.data ? kept.data : "";
+    size_t size = strcspn(token, "\r\n"); /* an editor may have ended the file's line */
     bool good = size > 0 && size < sizeof server->note.token;
     for (size_t i = 0; good && i < size; i++)
-        good = (unsigned char)given[i] > 0x20 && (unsigned char)given[i] < 0x7F;
+        good = (unsigned char)token[i] > 0x20 && (unsigned char)token[i] < 0x7F;
     if (!good) {
-        status = ist_error_set(err, IST_BAD_INPUT, 0, path.data,
-                               "the token is empty, too long or has a space; remove %s for a new one", path.data);
+        status = ist_error_set(err, IST_BAD_INPUT, 0, server->home,
+                               "the server's token is empty, too long or has a character that no token has%s",
+                               given ? "" : "; remove the file token in its home for a new one");
         goto done;
     }
-    memcpy(server->note.token, given, size);
+    memcpy(server->note.token, token, size);
     server->note.token[size] = '\0';
     if (!digest(server->note.token, size, server->token_digest))
         status = ist_error_set(err, IST_INTERNAL, 0, NULL, "no SHA-256");
 done:
-    ist_buffer_free(&path);
-    ist_buffer_free(&text);
+    ist_buffer_free(&kept);
     return status;
 }
 

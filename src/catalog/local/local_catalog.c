@@ -139,9 +139,10 @@ static ist_status find(ist__local *local, ist__db *db, const ist__name *name, in
             ist__name missing = *name;
             missing.count = i + 1;
             ist_buffer full = IST_BUFFER_INIT;
-            IST_TRY(ist__name_join(&missing, &full, err));
-            ist_status status = ist__uc_error(err, kinds[i].missing, "%s not found: %s",
-                                              ist__securable_label((ist_securable)i), full.data);
+            ist_status status = ist__name_join(&missing, &full, err);
+            if (status == IST_OK)
+                status = ist__uc_error(err, kinds[i].missing, "%s not found: %s",
+                                       ist__securable_label((ist_securable)i), full.data);
             ist_buffer_free(&full);
             return status;
         }
