@@ -64,8 +64,9 @@ IST_API const ist_commit_member *ist_commit_request_member(const ist_commit_requ
 IST_API void ist_commit_request_answer(ist_commit_request *request, ist_status status, const ist_commit_result *result,
                                        const ist_error *error);
 
-/* Count one commit of `members` members in the daemon's counters ("commits", "commit_members"). */
-IST_API void ist_exchange_server_count_commit(ist_exchange_server *server, size_t members);
+/* Count one commit of `members` members, this request's among them, in the daemon's counters ("commits",
+ * "commit_members"). Before the request is answered. */
+IST_API void ist_commit_request_count(ist_commit_request *request, size_t members);
 
 IST_END_DECLS
 

@@ -915,8 +915,9 @@ void ist_commit_request_answer(ist_commit_request *request, ist_status status, c
     wake_up(server);
 }
 
-void ist_exchange_server_count_commit(ist_exchange_server *server, size_t members)
+void ist_commit_request_count(ist_commit_request *request, size_t members)
 {
+    ist_exchange_server *server = request->server;
     pthread_mutex_lock(&server->lock);
     server->commits++;
     server->commit_members += members;
