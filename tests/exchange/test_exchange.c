@@ -1,26 +1,16 @@
-/*
- * test_exchange.c: the client against the server: puts and gets, limits, and the death of each of them at each step.
- *
- * Other processes are this same program, started anew as `test_exchange --role ROLE ...`, so that they share no state.
- */
+/* test_exchange.c: the client against the server: puts and gets, limits, and the death of each of them at each step. */
 #include "isthmus/exchange_server.h"
 
 #include "exchange/exchange_client.h"
+#include "processes.h"
 #include "shim/ipc.h"
-#include "testing.h"
 
 #include <nanoarrow/nanoarrow.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 
 enum { MIB = 1 << 20 };
 
@@ -131,56 +121,6 @@ static void wait_for(fixture *f, const char *name, int64_t value)
         usleep(5000);
     }
     fail_msg("%s is %ld, not %ld", name, (long)counter(f, name), (long)value);
-}
-
-typedef struct child {
-    pid_t pid;
-    FILE *out;
-} child;
-
-static child spawn(const char *role, const char *socket, const char *argument, const char *second)
-{
-    int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    child c = {.pid = fork()};
-    if (c.pid == 0) {
-        dup2(ends[1], 1);
-        execl("/proc/self/exe", "test_exchange", "--role", role, socket, argument ? argument : "", second ? second : "",
-              (char *)NULL);
-        _exit(127);
-    }
-    assert_true(c.pid > 0);
-    close(ends[1]);
-    c.out = fdopen(ends[0], "r");
-    return c;
-}
-
-static void read_line(const child *c, char *out, size_t size)
-{
-    if (!fgets(out, (int)size, c->out))
-        fail_msg("the other process said nothing");
-    out[strcspn(out, "\n")] = '\0';
-}
-
-static void expect_line(const child *c, const char *expected)
-{
-    char line[2048];
-    read_line(c, line, sizeof line);
-    assert_string_equal(line, expected);
-}
-
-static int reap(child *c)
-{
-    int status;
-    assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
-    fclose(c->out);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-static void kill_child(child *c)
-{
-    kill(c->pid, SIGKILL);
-    assert_int_equal(reap(c), -SIGKILL);
 }
 
 static ist_chunk_info put(fixture *f, const char *exchange, int64_t first, int64_t rows)
@@ -484,7 +424,7 @@ static void test_exchange__holder_dies(void **state)
     fixture f;
     char id[IST_ID_SIZE];
     set_up(&f);
-    child holder = spawn("hold", f.socket.data, NULL, NULL);
+    child holder = spawn("hold", f.socket.data);
     read_line(&holder, id, sizeof id);
     expect_line(&holder, ""); /* the rest of the line that filled `id` */
     put(&f, id, 0, 1000); /* without a lease of our own */
@@ -505,7 +445,7 @@ static void test_exchange__writer_dies(void **state)
     char id[IST_ID_SIZE];
     set_up(&f);
     assert_ok(ist_exchange_create(f.client, id, &f.err), f.err);
-    child writer = spawn("grant", f.socket.data, id, NULL);
+    child writer = spawn("grant", f.socket.data, id);
     expect_line(&writer, "granted");
     assert_int_equal(counter(&f, "chunks"), 1);
     assert_true(counter(&f, "memory_used") >= 8 * MIB);
@@ -534,7 +474,7 @@ static void test_exchange__reader_dies(void **state)
     set_up(&f);
     assert_ok(ist_exchange_create(f.client, id, &f.err), f.err);
     ist_chunk_info info = put(&f, id, 0, 1000);
-    child reader = spawn("map", f.socket.data, info.id, NULL);
+    child reader = spawn("map", f.socket.data, info.id);
     expect_line(&reader, "mapped");
     assert_ok(ist_exchange_free_chunk(f.client, info.id, &f.err), f.err);
     assert_true(counter(&f, "memory_used") > 0);
@@ -554,7 +494,7 @@ static void test_exchange__daemon_dies(void **state)
     ist_chunk_info info;
     ist_buffer counters = IST_BUFFER_INIT;
     set_up_folder(&f);
-    child server = spawn("serve", f.socket.data, NULL, NULL);
+    child server = spawn("serve", f.socket.data);
     expect_line(&server, "serving");
     assert_ok(ist_exchange_client_open(f.socket.data, &f.client, &f.err), f.err);
     assert_true(ist_exchange_client_alive(f.client));
@@ -594,12 +534,12 @@ static void test_exchange__daemon_dies_under_load(void **state)
     char id[IST_ID_SIZE];
     child writers[WRITERS];
     set_up_folder(&f);
-    child server = spawn("serve", f.socket.data, NULL, NULL);
+    child server = spawn("serve", f.socket.data);
     expect_line(&server, "serving");
     assert_ok(ist_exchange_client_open(f.socket.data, &f.client, &f.err), f.err);
     assert_ok(ist_exchange_create(f.client, id, &f.err), f.err);
     for (int i = 0; i < WRITERS; i++) {
-        writers[i] = spawn("put_forever", f.socket.data, id, NULL);
+        writers[i] = spawn("put_forever", f.socket.data, id);
         expect_line(&writers[i], "writing");
     }
     kill_child(&server);
@@ -637,7 +577,7 @@ static void test_exchange__only_one_daemon(void **state)
     char pid[64];
     ist_exchange_server *second;
     set_up_folder(&f);
-    child server = spawn("serve", f.socket.data, NULL, NULL);
+    child server = spawn("serve", f.socket.data);
     expect_line(&server, "serving");
     ist_exchange_server_options options = options_of(&f);
     assert_int_equal(ist_exchange_server_start(&options, &second, &f.err), IST_ALREADY_EXISTS);
@@ -664,14 +604,14 @@ static void test_exchange__socket_is_private(void **state)
     assert_int_equal(file.st_mode & 07777, 0700);
     ist_buffer_free(&folder);
     if (geteuid() == 0) { /* only root can play another user */
-        child nobody = spawn("nobody", f.socket.data, NULL, NULL);
+        child nobody = spawn("nobody", f.socket.data);
         expect_line(&nobody, "forbidden");
         assert_int_equal(reap(&nobody), 0);
         assert_int_equal(chmod(f.socket.data, 0666), 0);
         ist_buffer_printf(&folder, NULL, "%s/home", f.folder);
         assert_int_equal(chmod(folder.data, 0755), 0);
         assert_int_equal(chmod(f.folder, 0755), 0);
-        nobody = spawn("nobody", f.socket.data, NULL, NULL);
+        nobody = spawn("nobody", f.socket.data);
         expect_line(&nobody, "forbidden: the daemon belongs to another user");
         assert_int_equal(reap(&nobody), 0);
         ist_buffer_free(&folder);
@@ -685,7 +625,7 @@ static void test_exchange__after_fork(void **state)
     fixture f;
     char id[IST_ID_SIZE];
     set_up(&f);
-    child parent = spawn("fork", f.socket.data, NULL, NULL);
+    child parent = spawn("fork", f.socket.data);
     read_line(&parent, id, sizeof id);
     expect_line(&parent, ""); /* the rest of the line that filled `id` */
     expect_line(&parent, "refused");
@@ -1006,7 +946,7 @@ static void test_exchange__commit_of_a_dead_client(void **state)
     ist_exchange_server_options options = options_of(&f);
     options.commit = on_commit;
     start(&f, &options);
-    child committer = spawn("commit", f.socket.data, NULL, NULL);
+    child committer = spawn("commit", f.socket.data);
     expect_line(&committer, "committing");
     usleep(50000);
     kill_child(&committer);
@@ -1029,12 +969,6 @@ static void test_exchange__commits_refused_without_a_committer(void **state)
 }
 
 /* ---- the other processes ------------------------------------------------------------------------------------- */
-
-static void say(const char *text)
-{
-    puts(text);
-    fflush(stdout);
-}
 
 static void forked_child(ist_exchange_client *client)
 {
@@ -1126,8 +1060,8 @@ static int run_role(const char *role, const char *socket, const char *argument, 
 
 int main(int argc, char **argv)
 {
-    if (argc > 5 && strcmp(argv[1], "--role") == 0)
-        return run_role(argv[2], argv[3], argv[4], argv[5]);
+    if (argc > 3 && strcmp(argv[1], "--role") == 0)
+        return run_role(argv[2], argv[3], argc > 4 ? argv[4] : "", argc > 5 ? argv[5] : "");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchange__put_and_get),
         cmocka_unit_test(test_exchange__get_copies_nothing),
