@@ -1,0 +1,217 @@
+/* table.c: see table.h. */
+#include "table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+ist_status cli_catalog_open(const cli_call *call, ist_catalog **out, ist_error *err)
+{
+    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
+    options.uri = call->catalog;
+    return ist_catalog_open(&options, out, err);
+}
+
+ist_status cli_absolute(const char *location, ist_buffer *out, ist_error *err)
+{
+    char folder[PATH_MAX];
+    if (location[0] == '/' || strchr(location, ':'))
+        return ist_buffer_append_string(out, location, err);
+    if (!getcwd(folder, sizeof folder))
+        return ist_error_set(err, IST_IO, errno, NULL, "cannot tell the working folder: %s", strerror(errno));
+    /* "." and ".." are undone where the folder exists; one that does not exist yet is joined as it is. */
+    char *real = realpath(location, NULL);
+    while (strncmp(location, "./", 2) == 0)
+        location += 2;
+    ist_status status = real ? ist_buffer_append_string(out, real, err)
+                             : ist_buffer_printf(out, err, "%s/%s", folder, location);
+    free(real);
+    return status;
+}
+
+/* Parts of a dotted name; dots inside backquotes do not count. */
+static size_t count_parts(const char *name)
+{
+    size_t parts = 1;
+    bool quoted = false;
+    for (; *name; name++) {
+        if (*name == '`')
+            quoted = !quoted;
+        else if (*name == '.' && !quoted)
+            parts++;
+    }
+    return parts;
+}
+
+/* A member of a JSON object as a new string; "" where it is absent. */
+static ist_status copy_member(yyjson_doc *doc, const char *key, char **out, ist_error *err)
+{
+    const char *text = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), key));
+    *out = strdup(text ? text : "");
+    return *out ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+}
+
+/* Ask the catalog where the table is, or for a place to put it. */
+static ist_status resolve_name(cli_table *table, bool create, ist_error *err)
+{
+    ist_buffer json = IST_BUFFER_INIT;
+    yyjson_doc *doc = NULL;
+    const char *location = "storage_location";
+    ist_status status = ist_catalog_get(table->catalog, IST_SECURABLE_TABLE, table->name, &json, err);
+    bool staging = status == IST_NOT_FOUND && create;
+    if (staging) {
+        ist_error_clear(err);
+        ist_buffer_clear(&json);
+        location = "staging_location";
+        status = ist_catalog_create_staging_table(table->catalog, table->name, &json, err);
+    }
+    if (status == IST_OK)
+        status = cli_parse_json(&json, &doc, err);
+    if (status == IST_OK)
+        status = copy_member(doc, location, &table->uri, err);
+    if (status == IST_OK && staging)
+        status = copy_member(doc, "id", &table->staging_id, err);
+    if (status == IST_OK && !*table->uri)
+        status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "the catalog tells no location of this table (a view?)");
+    yyjson_doc_free(doc);
+    ist_buffer_free(&json);
+    return status;
+}
+
+ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err)
+{
+    ist_buffer text = IST_BUFFER_INIT;
+    size_t parts = count_parts(typed);
+    ist_status status;
+    *out = (cli_table){.typed = typed};
+    if (!*typed)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "TABLE is empty");
+    if (strpbrk(typed, "/:") || parts == 1 || strcmp(typed, "..") == 0 || strcmp(typed, ".") == 0) {
+        status = cli_absolute(typed, &text, err);
+        out->uri = text.data;
+    } else if (parts > 3) {
+        ist_buffer_free(&text);
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "'%s' has %zu parts; a table's name is catalog.schema.table or schema.table, and a folder "
+                             "whose name has dots is written with a slash (./%s)",
+                             typed, parts, typed);
+    } else {
+        status = ist_buffer_printf(&text, err, "%s%s", parts == 2 ? "main." : "", typed);
+        out->name = text.data;
+        if (status == IST_OK)
+            status = cli_catalog_open(call, &out->catalog, err);
+        if (status == IST_OK)
+            status = resolve_name(out, create, err);
+    }
+    ist_store_options options = IST_STORE_OPTIONS_INIT;
+    options.create = create;
+    if (status == IST_OK)
+        status = ist_store_open(out->uri, &options, &out->store, err);
+    if (status != IST_OK) {
+        ist_error_context(err, "%s", typed);
+        cli_table_close(out);
+    }
+    return status;
+}
+
+void cli_table_close(cli_table *table)
+{
+    ist_store_free(table->store);
+    ist_catalog_free(table->catalog);
+    free(table->name);
+    free(table->uri);
+    free(table->staging_id);
+    *table = (cli_table){0};
+}
+
+/* ---- streams --------------------------------------------------------------------------------------------------- */
+
+typedef struct watch {
+    struct ArrowArrayStream in;
+    int64_t left; /* -1: no limit */
+    int64_t rows;
+    cli_progress *progress;
+} watch;
+
+static int watch_get_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out)
+{
+    watch *self = stream->private_data;
+    return self->in.get_schema(&self->in, out);
+}
+
+static int watch_get_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
+{
+    watch *self = stream->private_data;
+    if (self->left == 0) {
+        *out = (struct ArrowArray){0};
+        return 0;
+    }
+    int code = self->in.get_next(&self->in, out);
+    if (code != 0 || !out->release)
+        return code;
+    if (self->left >= 0 && out->length > self->left) {
+        /* Cutting the end off: lengths only, which is what a shorter array over the same buffers is. */
+        out->length = self->left;
+        for (int64_t i = 0; i < out->n_children; i++) {
+            if (out->children[i]->length > out->offset + self->left)
+                out->children[i]->length = out->offset + self->left;
+            if (out->children[i]->null_count > 0)
+                out->children[i]->null_count = -1;
+        }
+    }
+    if (self->left >= 0)
+        self->left -= out->length;
+    self->rows += out->length;
+    cli_progress_rows(self->progress, self->rows);
+    return 0;
+}
+
+static const char *watch_get_last_error(struct ArrowArrayStream *stream)
+{
+    watch *self = stream->private_data;
+    return self->in.get_last_error(&self->in);
+}
+
+static void watch_release(struct ArrowArrayStream *stream)
+{
+    watch *self = stream->private_data;
+    self->in.release(&self->in);
+    free(self);
+    stream->release = NULL;
+}
+
+ist_status cli_stream_watch(struct ArrowArrayStream *in, int64_t limit, cli_progress *progress,
+                            struct ArrowArrayStream *out, ist_error *err)
+{
+    watch *self = calloc(1, sizeof *self);
+    if (!self) {
+        in->release(in);
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+    }
+    *self = (watch){.in = *in, .left = limit, .progress = progress};
+    in->release = NULL;
+    *out = (struct ArrowArrayStream){watch_get_schema, watch_get_next, watch_get_last_error, watch_release, self};
+    return IST_OK;
+}
+
+/* ---- lineage --------------------------------------------------------------------------------------------------- */
+
+void cli_lineage(const cli_call *call, const cli_table *table, const ist_lineage_run *run)
+{
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer event = IST_BUFFER_INIT;
+    ist_catalog *catalog = table->catalog;
+    ist_status status = ist_lineage_event(run, &event, &err);
+    /* For a location, a catalog is only told if there is one. */
+    if (status == IST_OK && !catalog && cli_catalog_open(call, &catalog, NULL) != IST_OK)
+        catalog = NULL;
+    if (status == IST_OK && catalog)
+        status = ist_catalog_post_lineage(catalog, event.data, &err);
+    if (status != IST_OK && table->catalog)
+        cli_note(call, "%s: lineage not recorded: %s", table->typed, err.message);
+    if (catalog != table->catalog)
+        ist_catalog_free(catalog);
+    ist_buffer_free(&event);
+}

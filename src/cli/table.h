@@ -1,0 +1,46 @@
+/*
+ * table.h: what the table commands share: from what the user typed to a store, streams that are counted and cut, and
+ * the lineage of what was read and written.
+ */
+#ifndef ISTHMUS_CLI_TABLE_H
+#define ISTHMUS_CLI_TABLE_H
+
+#include "output.h"
+
+/* A table that was named on the command line. */
+typedef struct cli_table {
+    const char *typed;
+    char *name; /* catalog.schema.table; NULL for a location */
+    char *uri;
+    char *staging_id;     /* not in the catalog yet: the id that was reserved for it; NULL otherwise */
+    ist_catalog *catalog; /* NULL for a location */
+    ist_store *store;
+} cli_table;
+
+/*
+ * Find a table. With '/' or ':' in it, or as one word without a dot, TABLE is a location (relative ones start at the
+ * working folder); otherwise a name of two or three parts ("demo.scores" is "main.demo.scores").
+ *   create  a name that the catalog lacks gets a place (managed table); a missing folder is made
+ */
+ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err);
+void cli_table_close(cli_table *table);
+
+/* Open the catalog that --catalog or the environment names. */
+ist_status cli_catalog_open(const cli_call *call, ist_catalog **out, ist_error *err);
+
+/* A path or file: URI as an absolute path or URI. Appended to out. */
+ist_status cli_absolute(const char *location, ist_buffer *out, ist_error *err);
+
+/* Wrap a stream: at most `limit` rows (-1: all), rows told to `progress`. Takes in; the wrapper releases it. */
+ist_status cli_stream_watch(struct ArrowArrayStream *in, int64_t limit, cli_progress *progress,
+                            struct ArrowArrayStream *out, ist_error *err);
+
+/* Tell the catalog what this command read or wrote, where there is one. Never fails the command. */
+void cli_lineage(const cli_call *call, const cli_table *table, const ist_lineage_run *run);
+
+/* The text that goes with every command that takes TABLE. */
+#define CLI_TABLE_HELP                                                                                                 \
+    "TABLE is a folder (/data/t, ./t, t), a file: URI, or a name that the catalog knows: catalog.schema.table, or "    \
+    "schema.table in catalog main. A folder whose name has dots is written with a slash: ./data.delta."
+
+#endif
