@@ -14,10 +14,10 @@ typedef struct help_values {
 } help_values;
 
 static const cli_option options[] = {
-    {"man", CLI_FLAG, offsetof(help_values, man), NULL, NULL, "Print the page as a man page (roff).", 0, 0},
-    {"markdown", CLI_FLAG, offsetof(help_values, markdown), NULL, NULL, "Print docs/cli.md: all commands.", 0, 0},
+    {"man", CLI_FLAG, offsetof(help_values, man), NULL, NULL, "Print the page as a man page (roff).", 0, 0, NULL},
+    {"markdown", CLI_FLAG, offsetof(help_values, markdown), NULL, NULL, "Print docs/cli.md: all commands.", 0, 0, NULL},
     {"output", CLI_TEXT, offsetof(help_values, output), "FOLDER", NULL,
-     "With --man: write the man pages of all commands into this folder.", 0, 0},
+     "With --man: write the man pages of all commands into this folder.", 0, 0, NULL},
     {0},
 };
 

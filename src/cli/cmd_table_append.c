@@ -18,17 +18,16 @@ typedef struct append_values {
 
 static const cli_option options[] = {
     {"mode", CLI_CHOICE, offsetof(append_values, mode), "append|overwrite|error|ignore", "append",
-     "What to do where there is a table: add the rows, replace all rows, refuse, or do nothing.", 0, 0},
+     "What to do where there is a table: add the rows, replace all rows, refuse, or do nothing.", 0, 0, NULL},
     {"format", CLI_CHOICE, offsetof(append_values, format), "auto|parquet|arrow|csv|json", "auto",
-     "Format of the files; auto tells by their first bytes and the ending of their names.", 0, 0},
+     "Format of the files; auto tells by their first bytes and the ending of their names.", 0, 0, NULL},
     {"merge-schema", CLI_FLAG, offsetof(append_values, merge_schema), NULL, NULL,
-     "Add new columns of the files to the table.", 0, 0},
+     "Add new columns of the files to the table.", 0, 0, NULL},
     {"overwrite-schema", CLI_FLAG, offsetof(append_values, overwrite_schema), NULL, NULL,
-     "With --mode overwrite: the files' schema replaces the table's.", 0, 0},
-    {"partition-by", CLI_LIST, offsetof(append_values, partition_by), "A,B", NULL, "Partition columns of a new table.", 0,
-     0},
+     "With --mode overwrite: the files' schema replaces the table's.", 0, 0, NULL},
+    {"partition-by", CLI_LIST, offsetof(append_values, partition_by), "A,B", NULL, "Partition columns of a new table.", 0, 0, NULL},
     {"direct", CLI_FLAG, offsetof(append_values, direct), NULL, NULL,
-     "Commit from this process, also where a node daemon runs.", 0, 0},
+     "Commit from this process, also where a node daemon runs.", 0, 0, NULL},
     {0},
 };
 
@@ -404,7 +403,7 @@ ist_status cmd_table_append(cli_call *call, ist_error *err)
     if (status == IST_OK)
         status = print_result(&self, err);
     else
-        ist_error_context(err, "%s", call->args[0]);
+        cli_table_error(&self.table, err);
     ist_writer_free(self.writer);
     ist_transaction_free(self.transaction);
     ist_buffer_free(&self.context);

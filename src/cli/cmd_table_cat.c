@@ -14,12 +14,11 @@ typedef struct cat_values {
 } cat_values;
 
 static const cli_option options[] = {
-    {"columns", CLI_LIST, offsetof(cat_values, columns), "A,B", NULL, "Only these columns, in this order.", 0, 0},
-    {"limit", CLI_NUMBER, offsetof(cat_values, limit), "N", NULL, "Most rows to print.", 0, INT64_MAX},
-    {"version", CLI_NUMBER, offsetof(cat_values, version), "N", NULL, "As of this version; otherwise the newest.", 0,
-     INT64_MAX},
-    {"csv", CLI_FLAG, offsetof(cat_values, csv), NULL, NULL, "Print CSV with a header; null is an empty value.", 0, 0},
-    {"arrow", CLI_FLAG, offsetof(cat_values, arrow), NULL, NULL, "Write an Arrow IPC stream.", 0, 0},
+    {"columns", CLI_LIST, offsetof(cat_values, columns), "A,B", NULL, "Only these columns, in this order.", 0, 0, NULL},
+    {"limit", CLI_NUMBER, offsetof(cat_values, limit), "N", NULL, "Most rows to print.", 0, INT64_MAX, NULL},
+    {"version", CLI_NUMBER, offsetof(cat_values, version), "N", NULL, "As of this version; otherwise the newest.", 0, INT64_MAX, NULL},
+    {"csv", CLI_FLAG, offsetof(cat_values, csv), NULL, NULL, "Print CSV with a header; null is an empty value.", 0, 0, NULL},
+    {"arrow", CLI_FLAG, offsetof(cat_values, arrow), NULL, NULL, "Write an Arrow IPC stream.", 0, 0, NULL},
     {0},
 };
 
@@ -195,7 +194,7 @@ ist_status cmd_table_cat(cli_call *call, ist_error *err)
                                .input_count = 1};
         cli_lineage(call, &table, &run);
     } else {
-        ist_error_context(err, "%s", call->args[0]);
+        cli_table_error(&table, err);
     }
     ist_snapshot_free(snapshot);
     cli_table_close(&table);

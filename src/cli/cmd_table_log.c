@@ -10,7 +10,7 @@ typedef struct log_values {
 } log_values;
 
 static const cli_option options[] = {
-    {"limit", CLI_NUMBER, offsetof(log_values, limit), "N", "20", "Most versions to show; 0 for all.", 0, INT64_MAX},
+    {"limit", CLI_NUMBER, offsetof(log_values, limit), "N", "20", "Most versions to show; 0 for all.", 0, INT64_MAX, NULL},
     {0},
 };
 
@@ -110,7 +110,7 @@ ist_status cmd_table_log(cli_call *call, ist_error *err)
     else if (status == IST_OK && (status = cli_parse_json(&json, &doc, err)) == IST_OK)
         status = print_history(yyjson_doc_get_root(doc), err);
     if (status != IST_OK)
-        ist_error_context(err, "%s", call->args[0]);
+        cli_table_error(&table, err);
     yyjson_doc_free(doc);
     ist_buffer_free(&json);
     cli_table_close(&table);

@@ -9,8 +9,7 @@ typedef struct show_values {
 } show_values;
 
 static const cli_option options[] = {
-    {"version", CLI_NUMBER, offsetof(show_values, version), "N", NULL, "As of this version; otherwise the newest.", 0,
-     INT64_MAX},
+    {"version", CLI_NUMBER, offsetof(show_values, version), "N", NULL, "As of this version; otherwise the newest.", 0, INT64_MAX, NULL},
     {0},
 };
 
@@ -177,7 +176,7 @@ ist_status cmd_table_show(cli_call *call, ist_error *err)
     else if (status == IST_OK && (status = cli_parse_json(&json, &doc, err)) == IST_OK)
         status = print_snapshot(&table, snapshot, yyjson_doc_get_root(doc), err);
     if (status != IST_OK)
-        ist_error_context(err, "%s", call->args[0]);
+        cli_table_error(&table, err);
     yyjson_doc_free(doc);
     ist_buffer_free(&json);
     ist_snapshot_free(snapshot);

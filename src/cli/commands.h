@@ -9,6 +9,13 @@ ist_status cmd_table_log(cli_call *call, ist_error *err);
 ist_status cmd_table_cat(cli_call *call, ist_error *err);
 ist_status cmd_table_append(cli_call *call, ist_error *err);
 ist_status cmd_table_list(cli_call *call, ist_error *err);
+ist_status cmd_lineage(cli_call *call, ist_error *err);
+ist_status cmd_run(cli_call *call, ist_error *err);
+ist_status cmd_serve(cli_call *call, ist_error *err);
+ist_status cmd_daemon(cli_call *call, ist_error *err);
+ist_status cmd_daemon_status(cli_call *call, ist_error *err);
+ist_status cmd_daemon_stop(cli_call *call, ist_error *err);
+ist_status cmd_status(cli_call *call, ist_error *err);
 ist_status cmd_help(cli_call *call, ist_error *err);
 ist_status cmd_completion(cli_call *call, ist_error *err);
 ist_status cmd_version(cli_call *call, ist_error *err);
@@ -18,8 +25,22 @@ extern const cli_page cmd_table_log_page;
 extern const cli_page cmd_table_cat_page;
 extern const cli_page cmd_table_append_page;
 extern const cli_page cmd_table_list_page;
+extern const cli_page cmd_lineage_page;
+extern const cli_page cmd_run_page;
+extern const cli_page cmd_serve_page;
+extern const cli_page cmd_daemon_page;
+extern const cli_page cmd_daemon_status_page;
+extern const cli_page cmd_daemon_stop_page;
+extern const cli_page cmd_status_page;
 extern const cli_page cmd_help_page;
 extern const cli_page cmd_completion_page;
 extern const cli_page cmd_version_page;
+
+/* Fill cmd_daemon_page's options from the daemon's table of settings. Before anything looks at the page. */
+void cli_daemon_prepare(void);
+
+/* The daemon's counters as JSON, and as lines of text (cmd_daemon.c). */
+ist_status cli_daemon_counters(const cli_call *call, ist_buffer *out, ist_error *err);
+ist_status cli_print_counters(const ist_buffer *json, const char *indent, ist_error *err);
 
 #endif

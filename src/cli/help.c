@@ -95,6 +95,11 @@ static size_t option_usage_width(const cli_option *option)
     return 2 + strlen(option->name) + (option->kind != CLI_FLAG ? 1 + strlen(option->value) : 0);
 }
 
+static const char *shown_default(const cli_option *option)
+{
+    return option->fallback ? option->fallback : option->shown;
+}
+
 bool cli_is_group(const cli_command *commands, const char *group)
 {
     size_t size = strlen(group);
@@ -135,8 +140,8 @@ void cli_help_text(const cli_command *command, FILE *out)
         else
             fprintf(out, "%*s", INDENT - 2 - (int)width, "");
         wrap(out, option->help, strlen(option->help), INDENT, INDENT);
-        if (option->fallback)
-            fprintf(out, "%*sDefault: %s.\n", INDENT, "", option->fallback);
+        if (shown_default(option))
+            fprintf(out, "%*sDefault: %s.\n", INDENT, "", shown_default(option));
     }
     if (page->examples) {
         fprintf(out, "\nExamples:\n");
@@ -223,9 +228,9 @@ static void man_command(const cli_command *command, FILE *out)
         }
         fputc('\n', out);
         roff_line(out, option->help);
-        if (option->fallback) {
+        if (shown_default(option)) {
             fprintf(out, "Default: ");
-            roff(out, option->fallback, strlen(option->fallback));
+            roff(out, shown_default(option), strlen(shown_default(option)));
             fprintf(out, ".\n");
         }
     }
@@ -303,7 +308,7 @@ static void markdown_command(const cli_command *command, FILE *out)
         }
         fprintf(out, "` | ");
         markdown_cell(out, option->help);
-        fprintf(out, " | %s |\n", option->fallback ? option->fallback : "");
+        fprintf(out, " | %s |\n", shown_default(option) ? shown_default(option) : "");
     }
     fputc('\n', out);
     for (const cli_example *example = page->examples; example && example->command; example++)

@@ -17,6 +17,13 @@ static const cli_command commands[] = {
     {"table cat", cmd_table_cat, "Print the rows of a table", &cmd_table_cat_page},
     {"table append", cmd_table_append, "Write files into a table, in one commit", &cmd_table_append_page},
     {"table list", cmd_table_list, "List the tables of a schema, the schemas, or the catalogs", &cmd_table_list_page},
+    {"lineage", cmd_lineage, "Show what a table was made from, and what from it", &cmd_lineage_page},
+    {"run", cmd_run, "Run a Python script that uses Ray and Spark", &cmd_run_page},
+    {"serve", cmd_serve, "Run the catalog server", &cmd_serve_page},
+    {"daemon", cmd_daemon, "Run the node daemon", &cmd_daemon_page},
+    {"daemon status", cmd_daemon_status, "Print the daemon's counters", &cmd_daemon_status_page},
+    {"daemon stop", cmd_daemon_stop, "End the daemon", &cmd_daemon_stop_page},
+    {"status", cmd_status, "Show what of Isthmus runs on this machine", &cmd_status_page},
     {"version", cmd_version, "Print the version", &cmd_version_page},
     {"help", cmd_help, "Print help, man pages, or the Markdown reference", &cmd_help_page},
     {"completion", cmd_completion, "Print shell completion for bash, zsh or fish", &cmd_completion_page},
@@ -82,6 +89,7 @@ int main(int argc, char **argv)
 {
     /* Widths of characters on screen; C.UTF-8 is always there, also where the user's locale is not. */
     setlocale(LC_CTYPE, "C.UTF-8");
+    cli_daemon_prepare();
     argc--;
     argv++;
     if (argc == 1 && strcmp(argv[0], "--version") == 0)

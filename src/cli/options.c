@@ -8,16 +8,16 @@
 #include <string.h>
 
 const cli_option cli_common_options[] = {
-    {"json", CLI_FLAG, offsetof(cli_call, json), NULL, NULL, "Print JSON; errors too, on standard error.", 0, 0},
+    {"json", CLI_FLAG, offsetof(cli_call, json), NULL, NULL, "Print JSON; errors too, on standard error.", 0, 0, NULL},
     {"quiet", CLI_FLAG, offsetof(cli_call, quiet), NULL, NULL, "Print no progress and no notes, only results and errors.",
-     0, 0},
+     0, 0, NULL},
     {"catalog", CLI_TEXT, offsetof(cli_call, catalog), "URI", NULL,
      "The catalog that knows tables by name: http://HOST:PORT, or sqlite:/PATH. Otherwise $ISTHMUS_CATALOG, or the "
      "`isthmus serve` of this user.",
-     0, 0},
+     0, 0, NULL},
     {"socket", CLI_TEXT, offsetof(cli_call, socket), "PATH", NULL,
-     "The daemon's socket. Otherwise $ISTHMUS_SOCKET, or daemon.sock in $ISTHMUS_HOME or ~/.isthmus.", 0, 0},
-    {"help", CLI_FLAG, offsetof(cli_call, help), NULL, NULL, "Print this help.", 0, 0},
+     "The daemon's socket. Otherwise $ISTHMUS_SOCKET, or daemon.sock in $ISTHMUS_HOME or ~/.isthmus.", 0, 0, NULL},
+    {"help", CLI_FLAG, offsetof(cli_call, help), NULL, NULL, "Print this help.", 0, 0, NULL},
     {0},
 };
 

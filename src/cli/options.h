@@ -36,7 +36,8 @@ typedef struct cli_option {
     const char *value;    /* what help calls the value: "N", "FILE", or the words of a choice */
     const char *fallback; /* the default, as a user would write it; NULL for none */
     const char *help;
-    int64_t min, max; /* CLI_NUMBER */
+    int64_t min, max;  /* CLI_NUMBER */
+    const char *shown; /* a default that help tells and the parser does not set; NULL for none */
 } cli_option;
 
 typedef struct cli_example {

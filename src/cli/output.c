@@ -120,14 +120,9 @@ ist_status cli_grid_add(cli_grid *grid, const char *text, size_t size, ist_error
     return IST_OK;
 }
 
-static void spaces(size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        putchar(' ');
-}
-
-/* As much of a cell as fits its column, padded on the side that its column asks for. */
-static void print_cell(const cli_grid *grid, size_t column, const char *text)
+/* As much of a cell as fits its column, padded on the side that its column asks for. *pending spaces go before it: a
+ * line does not end in spaces. */
+static void print_cell(const cli_grid *grid, size_t column, const char *text, size_t *pending)
 {
     size_t room = grid->widths[column], width = screen_width(text), size = strlen(text);
     const char *more = "";
@@ -147,19 +142,22 @@ static void print_cell(const cli_grid *grid, size_t column, const char *text)
         more = "\u2026";
     }
     if (grid->right[column])
-        spaces(room - width);
-    printf("%.*s%s", (int)size, text, more);
-    if (!grid->right[column] && column + 1 < grid->columns)
-        spaces(room - width);
+        *pending += room - width;
+    if (width > 0) {
+        printf("%*s%.*s%s", (int)*pending, "", (int)size, text, more);
+        *pending = 0;
+    }
+    if (!grid->right[column])
+        *pending += room - width;
 }
 
 void cli_grid_print(cli_grid *grid, bool header)
 {
     for (size_t i = 0; i + grid->columns <= grid->count && grid->columns > 0; i += grid->columns) {
+        size_t pending = 0;
         for (size_t column = 0; column < grid->columns; column++) {
-            if (column > 0)
-                fputs("  ", stdout);
-            print_cell(grid, column, grid->cells[i + column]);
+            print_cell(grid, column, grid->cells[i + column], &pending);
+            pending += 2;
         }
         putchar('\n');
         for (size_t column = 0; header && i == 0 && column < grid->columns; column++) {

@@ -80,28 +80,49 @@ static ist_status resolve_name(cli_table *table, bool create, ist_error *err)
     return status;
 }
 
-ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err)
+/* Is it a location? Otherwise *name gets the full name. */
+static ist_status classify(const char *typed, bool *location, ist_buffer *name, ist_error *err)
 {
-    ist_buffer text = IST_BUFFER_INIT;
     size_t parts = count_parts(typed);
-    ist_status status;
-    *out = (cli_table){.typed = typed};
     if (!*typed)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "TABLE is empty");
-    if (strpbrk(typed, "/:") || parts == 1 || strcmp(typed, "..") == 0 || strcmp(typed, ".") == 0) {
-        status = cli_absolute(typed, &text, err);
-        out->uri = text.data;
-    } else if (parts > 3) {
-        ist_buffer_free(&text);
+    *location = strpbrk(typed, "/:") || parts == 1 || strcmp(typed, "..") == 0 || strcmp(typed, ".") == 0;
+    if (*location)
+        return IST_OK;
+    if (parts > 3)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                              "'%s' has %zu parts; a table's name is catalog.schema.table or schema.table, and a folder "
                              "whose name has dots is written with a slash (./%s)",
                              typed, parts, typed);
-    } else {
-        status = ist_buffer_printf(&text, err, "%s%s", parts == 2 ? "main." : "", typed);
+    return ist_buffer_printf(name, err, "%s%s", parts == 2 ? "main." : "", typed);
+}
+
+ist_status cli_table_identity(const char *typed, ist_buffer *out, ist_error *err)
+{
+    bool location = false;
+    ist_buffer path = IST_BUFFER_INIT;
+    ist_store *store = NULL;
+    ist_status status = classify(typed, &location, out, err);
+    if (status == IST_OK && location && (status = cli_absolute(typed, &path, err)) == IST_OK &&
+        (status = ist_store_open(path.data, NULL, &store, err)) == IST_OK)
+        status = ist_buffer_append_string(out, ist_store_uri(store), err);
+    ist_store_free(store);
+    ist_buffer_free(&path);
+    return status;
+}
+
+ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err)
+{
+    ist_buffer text = IST_BUFFER_INIT;
+    bool location = false;
+    *out = (cli_table){.typed = typed};
+    ist_status status = classify(typed, &location, &text, err);
+    if (status == IST_OK && location) {
+        status = cli_absolute(typed, &text, err);
+        out->uri = text.data;
+    } else if (status == IST_OK) {
         out->name = text.data;
-        if (status == IST_OK)
-            status = cli_catalog_open(call, &out->catalog, err);
+        status = cli_catalog_open(call, &out->catalog, err);
         if (status == IST_OK)
             status = resolve_name(out, create, err);
     }
@@ -110,7 +131,7 @@ ist_status cli_table_open(const cli_call *call, const char *typed, bool create, 
     if (status == IST_OK)
         status = ist_store_open(out->uri, &options, &out->store, err);
     if (status != IST_OK) {
-        ist_error_context(err, "%s", typed);
+        cli_table_error(out, err);
         cli_table_close(out);
     }
     return status;
@@ -124,6 +145,11 @@ void cli_table_close(cli_table *table)
     free(table->uri);
     free(table->staging_id);
     *table = (cli_table){0};
+}
+
+ist_status cli_table_error(const cli_table *table, ist_error *err)
+{
+    return table->name ? ist_error_context(err, "%s", table->name) : err->status;
 }
 
 /* ---- streams --------------------------------------------------------------------------------------------------- */

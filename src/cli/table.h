@@ -25,8 +25,14 @@ typedef struct cli_table {
 ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err);
 void cli_table_close(cli_table *table);
 
+/* Put the table's name before an error; one about a location names it already. Returns the error's status. */
+ist_status cli_table_error(const cli_table *table, ist_error *err);
+
 /* Open the catalog that --catalog or the environment names. */
 ist_status cli_catalog_open(const cli_call *call, ist_catalog **out, ist_error *err);
+
+/* What lineage calls a table: its full name, or its location as a URI. Appended to out. */
+ist_status cli_table_identity(const char *typed, ist_buffer *out, ist_error *err);
 
 /* A path or file: URI as an absolute path or URI. Appended to out. */
 ist_status cli_absolute(const char *location, ist_buffer *out, ist_error *err);

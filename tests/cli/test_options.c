@@ -14,12 +14,12 @@ typedef struct values {
 } values;
 
 static const cli_option options[] = {
-    {"flag", CLI_FLAG, offsetof(values, flag), NULL, NULL, "A flag.", 0, 0},
-    {"text", CLI_TEXT, offsetof(values, text), "TEXT", "none", "A text.", 0, 0},
-    {"number", CLI_NUMBER, offsetof(values, number), "N", "7", "A number.", 1, 10},
-    {"unset", CLI_NUMBER, offsetof(values, unset), "N", NULL, "A number without a default.", 0, 10},
-    {"mode", CLI_CHOICE, offsetof(values, mode), "red|green|blue", "green", "A choice.", 0, 0},
-    {"words", CLI_LIST, offsetof(values, words), "A,B", NULL, "Words.", 0, 0},
+    {"flag", CLI_FLAG, offsetof(values, flag), NULL, NULL, "A flag.", 0, 0, NULL},
+    {"text", CLI_TEXT, offsetof(values, text), "TEXT", "none", "A text.", 0, 0, NULL},
+    {"number", CLI_NUMBER, offsetof(values, number), "N", "7", "A number.", 1, 10, NULL},
+    {"unset", CLI_NUMBER, offsetof(values, unset), "N", NULL, "A number without a default.", 0, 10, NULL},
+    {"mode", CLI_CHOICE, offsetof(values, mode), "red|green|blue", "green", "A choice.", 0, 0, NULL},
+    {"words", CLI_LIST, offsetof(values, words), "A,B", NULL, "Words.", 0, 0, NULL},
     {0},
 };
 

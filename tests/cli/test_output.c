@@ -45,7 +45,7 @@ static void test_cli_output__aligns_by_screen_width(void **state)
     static const char *const cells[] = {"name", "n", "x", "日本", "1", "a", "é", "-12", ""};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         add(&grid, cells[i]);
-    assert_string_equal(printed(print_grid, &grid), "name    n  x\n----  ---  -\n日本    1  a\né     -12  \n");
+    assert_string_equal(printed(print_grid, &grid), "name    n  x\n----  ---  -\n日本    1  a\né     -12\n");
     cli_grid_free(&grid);
 }
 
