@@ -153,7 +153,7 @@ static ist_status write_file(append *self, const char *typed, ist_error *err)
         status = begin(self, &stream, err);
     if (status == IST_OK && self->writer)
         status = ist_writer_write(self->writer, &stream, err);
-    if (status != IST_OK)
+    if (status != IST_OK && (!name || !strstr(err->message, name)))
         ist_error_context(err, "%s", typed);
     if (stream.release)
         stream.release(&stream);
