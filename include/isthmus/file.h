@@ -31,7 +31,7 @@ typedef struct ist_file_options {
                                          Types of others, or of all when NULL, are inferred from every row of the file,
                                          which is then held in memory */
     char delimiter;                   /* CSV: between values; 0 for ',' (tab in a .tsv file) */
-    bool no_header;                   /* CSV: the first line holds values; columns are named as in schema, else f0, f1... */
+    bool no_header;                   /* CSV: the first line holds values; columns are named as in schema, else f0, f1 */
 } ist_file_options;
 
 #define IST_FILE_OPTIONS_INIT                                                                                          \

@@ -31,7 +31,8 @@ typedef struct ist_renderer ist_renderer;
 
 typedef enum ist_render_form { IST_RENDER_TEXT, IST_RENDER_JSON, IST_RENDER_CSV } ist_render_form;
 
-/* For batches (struct arrays) of this schema, which is borrowed for the call. Errors: IST_UNSUPPORTED (a type, named). */
+/* For batches (struct arrays) of this schema, which is borrowed for the call. Errors: IST_UNSUPPORTED (a type:
+ * named). */
 IST_API ist_status ist_renderer_new(const struct ArrowSchema *schema, ist_renderer **out, ist_error *err);
 IST_API void ist_renderer_free(ist_renderer *renderer);
 

@@ -274,7 +274,7 @@ static ist_status column_of_field(yyjson_mut_doc *doc, yyjson_mut_val *columns, 
     yyjson_mut_obj_add_strcpy(doc, out, "type_json", type_json);
     yyjson_mut_obj_add_str(doc, out, "type_name", type_name);
     int precision, scale;
-    if (sscanf(text.data, "decimal(%d,%d)", &precision, &scale) == 2) {
+    if (sscanf(text.data, "decimal(%2d,%2d)", &precision, &scale) == 2) {
         yyjson_mut_obj_add_int(doc, out, "type_precision", precision);
         yyjson_mut_obj_add_int(doc, out, "type_scale", scale);
     }

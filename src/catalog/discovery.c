@@ -89,8 +89,8 @@ ist_status ist__server_note_read(const char *home, ist__server_note *out, ist_er
                                "%s is not what `isthmus serve` writes; start the server again", path.data);
         goto done;
     }
-    strcpy(out->url, url);
-    strcpy(out->token, token);
+    memcpy(out->url, url, strlen(url) + 1);
+    memcpy(out->token, token, strlen(token) + 1);
     out->pid = yyjson_get_sint(yyjson_obj_get(root, "pid"));
 done:
     yyjson_doc_free(doc);

@@ -98,7 +98,8 @@ static void print_bash(const cli_command *commands)
                 printf("%s ", sub->name + size + 1);
         printf("\" ;;\n");
     }
-    printf("    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _isthmus isthmus\n");
+    printf("    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
+           "complete -o default -F _isthmus isthmus\n");
 }
 
 /* Text inside single quotes; `special`: characters that get a backslash. */

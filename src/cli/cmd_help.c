@@ -39,7 +39,8 @@ static ist_status write_man_page(const cli_command *commands, const cli_command 
                                  ist_error *err)
 {
     char path[4096];
-    int size = snprintf(path, sizeof path, "%s/isthmus%s%s.1", folder, command ? "-" : "", command ? command->name : "");
+    const char *name = command ? command->name : "";
+    int size = snprintf(path, sizeof path, "%s/isthmus%s%s.1", folder, command ? "-" : "", name);
     if (size < 0 || (size_t)size >= sizeof path)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "--output: the folder's name is too long");
     for (char *p = path + strlen(folder); *p; p++)

@@ -25,8 +25,8 @@ const cli_page cmd_lineage_page = {
     .common = CLI_JSON | CLI_CATALOG,
     .options = options,
     .values_size = sizeof(lineage_values),
-    .description = "Shows what a table was made from (upstream) and what was made from it (downstream), by which job and "
-                   "engine, as a tree. With --json it is the table's direct edges as the catalog gives them. Without "
+    .description = "Shows what a table was made from (upstream) and what was made from it (downstream), by which job "
+                   "and engine, as a tree. With --json it is the table's direct edges as the catalog gives them. Without "
                    "TABLE: all edges, newest first.\n\n" CLI_TABLE_HELP,
     .examples = examples,
 };

@@ -14,7 +14,8 @@ typedef struct serve_values {
 
 static const cli_option options[] = {
     {"address", CLI_TEXT, offsetof(serve_values, address), "ADDRESS", "127.0.0.1", "Address to listen on.", 0, 0, NULL},
-    {"port", CLI_NUMBER, offsetof(serve_values, port), "N", "0", "Port to listen on; 0 for a free one.", 0, 65535, NULL},
+    {"port", CLI_NUMBER, offsetof(serve_values, port), "N", "0", "Port to listen on; 0 for a free one.", 0, 65535,
+     NULL},
     {"storage-root", CLI_TEXT, offsetof(serve_values, storage_root), "FOLDER", NULL,
      "Where managed tables live. Otherwise warehouse in $ISTHMUS_HOME or ~/.isthmus.", 0, 0, NULL},
     {0},

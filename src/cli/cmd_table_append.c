@@ -25,7 +25,8 @@ static const cli_option options[] = {
      "Add new columns of the files to the table.", 0, 0, NULL},
     {"overwrite-schema", CLI_FLAG, offsetof(append_values, overwrite_schema), NULL, NULL,
      "With --mode overwrite: the files' schema replaces the table's.", 0, 0, NULL},
-    {"partition-by", CLI_LIST, offsetof(append_values, partition_by), "A,B", NULL, "Partition columns of a new table.", 0, 0, NULL},
+    {"partition-by", CLI_LIST, offsetof(append_values, partition_by), "A,B", NULL, "Partition columns of a new table.", 0,
+     0, NULL},
     {"direct", CLI_FLAG, offsetof(append_values, direct), NULL, NULL,
      "Commit from this process, also where a node daemon runs.", 0, 0, NULL},
     {0},
@@ -205,7 +206,8 @@ static ist_status commit(append *self, ist_error *err)
     if (self->values->mode == 0 && !self->values->direct && !ist_transaction_changes_metadata(self->transaction))
         status = commit_group(self, &taken, err);
     if (status == IST_OK && !taken)
-        status = ist_transaction_add(self->transaction, self->context.data, self->actions.data, self->actions.size, err);
+        status = ist_transaction_add(self->transaction, self->context.data, self->actions.data, self->actions.size,
+                                     err);
     if (status == IST_OK && !taken)
         status = ist_transaction_commit(self->transaction, &self->result, err);
     if (status != IST_OK)
@@ -286,7 +288,8 @@ static ist_status publish(append *self, const ist_snapshot *snapshot, ist_error 
         status = ist_buffer_printf(&body, err, "{\"columns\": %s}", columns.data);
         if (status == IST_OK && ist_catalog_update(self->table.catalog, IST_SECURABLE_TABLE, self->table.name,
                                                    body.data, NULL, &refused) != IST_OK)
-            cli_note(self->call, "%s: the catalog did not take the new columns: %s", self->table.typed, refused.message);
+            cli_note(self->call, "%s: the catalog did not take the new columns: %s", self->table.typed,
+                     refused.message);
     }
     free(partitions);
     ist_buffer_free(&columns);

@@ -16,8 +16,10 @@ typedef struct cat_values {
 static const cli_option options[] = {
     {"columns", CLI_LIST, offsetof(cat_values, columns), "A,B", NULL, "Only these columns, in this order.", 0, 0, NULL},
     {"limit", CLI_NUMBER, offsetof(cat_values, limit), "N", NULL, "Most rows to print.", 0, INT64_MAX, NULL},
-    {"version", CLI_NUMBER, offsetof(cat_values, version), "N", NULL, "As of this version; otherwise the newest.", 0, INT64_MAX, NULL},
-    {"csv", CLI_FLAG, offsetof(cat_values, csv), NULL, NULL, "Print CSV with a header; null is an empty value.", 0, 0, NULL},
+    {"version", CLI_NUMBER, offsetof(cat_values, version), "N", NULL, "As of this version; otherwise the newest.", 0,
+     INT64_MAX, NULL},
+    {"csv", CLI_FLAG, offsetof(cat_values, csv), NULL, NULL, "Print CSV with a header; null is an empty value.", 0, 0,
+     NULL},
     {"arrow", CLI_FLAG, offsetof(cat_values, arrow), NULL, NULL, "Write an Arrow IPC stream.", 0, 0, NULL},
     {0},
 };
@@ -64,7 +66,8 @@ static ist_status print_grid(struct ArrowArrayStream *stream, ist_renderer *rend
                 ist_buffer_clear(&text);
                 status = ist_renderer_cell(renderer, i, row, IST_RENDER_TEXT, &text, &is_null, err);
                 if (status == IST_OK)
-                    status = is_null ? cli_grid_add(&grid, "null", 4, err) : cli_grid_add(&grid, text.data, text.size, err);
+                    status = is_null ? cli_grid_add(&grid, "null", 4, err)
+                                     : cli_grid_add(&grid, text.data, text.size, err);
             }
             ++*total;
             if (*total % BLOCK_ROWS == 0) {

@@ -104,7 +104,8 @@ ist_status cmd_table_list(cli_call *call, ist_error *err)
     if (status != IST_OK)
         return status;
     yyjson_mut_doc *all = yyjson_mut_doc_new(NULL);
-    status = all ? read_pages(catalog, level, parent, all, err) : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+    status = all ? read_pages(catalog, level, parent, all, err)
+                 : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
     if (status == IST_OK)
         status = call->json ? cli_print_mut(all, err) : print_items(yyjson_mut_doc_get_root(all), level == 2, err);
     yyjson_mut_doc_free(all);

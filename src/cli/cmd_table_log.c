@@ -10,7 +10,8 @@ typedef struct log_values {
 } log_values;
 
 static const cli_option options[] = {
-    {"limit", CLI_NUMBER, offsetof(log_values, limit), "N", "20", "Most versions to show; 0 for all.", 0, INT64_MAX, NULL},
+    {"limit", CLI_NUMBER, offsetof(log_values, limit), "N", "20", "Most versions to show; 0 for all.", 0,
+     INT64_MAX, NULL},
     {0},
 };
 

@@ -9,7 +9,8 @@ typedef struct show_values {
 } show_values;
 
 static const cli_option options[] = {
-    {"version", CLI_NUMBER, offsetof(show_values, version), "N", NULL, "As of this version; otherwise the newest.", 0, INT64_MAX, NULL},
+    {"version", CLI_NUMBER, offsetof(show_values, version), "N", NULL, "As of this version; otherwise the newest.", 0,
+     INT64_MAX, NULL},
     {0},
 };
 

@@ -9,7 +9,8 @@
 
 const cli_option cli_common_options[] = {
     {"json", CLI_FLAG, offsetof(cli_call, json), NULL, NULL, "Print JSON; errors too, on standard error.", 0, 0, NULL},
-    {"quiet", CLI_FLAG, offsetof(cli_call, quiet), NULL, NULL, "Print no progress and no notes, only results and errors.",
+    {"quiet", CLI_FLAG, offsetof(cli_call, quiet), NULL, NULL,
+     "Print no progress and no notes, only results and errors.",
      0, 0, NULL},
     {"catalog", CLI_TEXT, offsetof(cli_call, catalog), "URI", NULL,
      "The catalog that knows tables by name: http://HOST:PORT, or sqlite:/PATH. Otherwise $ISTHMUS_CATALOG, or the "

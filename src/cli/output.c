@@ -239,7 +239,8 @@ ist_status cli_parse_json(const ist_buffer *json, yyjson_doc **out, ist_error *e
 {
     *out = yyjson_read(json->data ? json->data : "", json->size, 0);
     if (!*out)
-        return ist_error_set(err, IST_INTERNAL, 0, NULL, "the answer is not JSON: %.100s", json->data ? json->data : "");
+        return ist_error_set(err, IST_INTERNAL, 0, NULL, "the answer is not JSON: %.100s",
+                             json->data ? json->data : "");
     return IST_OK;
 }
 

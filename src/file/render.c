@@ -176,7 +176,10 @@ static size_t utf8_size(const unsigned char *text, size_t size)
         unsigned char mask, lead, low, high; /* bounds of the second byte: no overlong forms, no surrogates */
         size_t size;
     } forms[] = {
-        {0x80, 0x00, 0x00, 0x00, 1}, {0xE0, 0xC0, 0x80, 0xBF, 2}, {0xF0, 0xE0, 0x80, 0xBF, 3}, {0xF8, 0xF0, 0x80, 0xBF, 4},
+        {0x80, 0x00, 0x00, 0x00, 1},
+        {0xE0, 0xC0, 0x80, 0xBF, 2},
+        {0xF0, 0xE0, 0x80, 0xBF, 3},
+        {0xF8, 0xF0, 0x80, 0xBF, 4},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if ((text[0] & forms[i].mask) != forms[i].lead)

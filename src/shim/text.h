@@ -18,8 +18,8 @@ typedef struct ist__csv_options {
 } ist__csv_options;
 
 /*
- * Read a whole source as CSV, or as JSON objects one a line. Takes the source (freed with the stream, and also when this
- * fails). Where every column's type is given rows are streamed; otherwise the whole file is read to infer types.
+ * Read a whole source as CSV, or as JSON objects one a line. Takes the source (freed with the stream, and also when
+ * this fails). Where every column's type is given rows are streamed; otherwise the whole file is read to infer types.
  * Errors: IST_BAD_INPUT: the source's name, then what Arrow says (column, value).
  */
 ist_status ist__csv_read(ist__source source, const ist__csv_options *options, struct ArrowArrayStream *out,

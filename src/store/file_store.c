@@ -441,8 +441,9 @@ static ist_status file_remove(ist_store *store, const char *path, ist_error *err
 /* "root/path", for the messages of readers and writers. */
 static ist_status full_path(const file_store *self, const char *path, char **out, ist_error *err)
 {
-    IST_TRY(ist__alloc(strlen(self->root) + strlen(path) + 2, 1, (void **)out, err));
-    sprintf(*out, "%s/%s", self->root, path);
+    size_t size = strlen(self->root) + strlen(path) + 2;
+    IST_TRY(ist__alloc(size, 1, (void **)out, err));
+    snprintf(*out, size, "%s/%s", self->root, path);
     return IST_OK;
 }
 
