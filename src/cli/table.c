@@ -149,7 +149,7 @@ void cli_table_close(cli_table *table)
 
 ist_status cli_table_error(const cli_table *table, ist_error *err)
 {
-    return table->name ? ist_error_context(err, "%s", table->name) : err->status;
+    return table->name && !strstr(err->message, table->name) ? ist_error_context(err, "%s", table->name) : err->status;
 }
 
 /* ---- streams --------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ typedef struct cli_table {
 ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err);
 void cli_table_close(cli_table *table);
 
-/* Put the table's name before an error; one about a location names it already. Returns the error's status. */
+/* Put the table's name before an error that does not tell it; one about a location names that already. */
 ist_status cli_table_error(const cli_table *table, ist_error *err);
 
 /* Open the catalog that --catalog or the environment names. */
