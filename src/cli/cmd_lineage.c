@@ -109,6 +109,7 @@ static ist_status print_edges(const ist_buffer *json, ist_error *err)
         yyjson_doc_free(doc);
         return status;
     }
+    grid.most = 200; /* locations are long, and their ends tell */
     for (size_t i = 0; status == IST_OK && i < COLUMNS; i++)
         status = cli_grid_add(&grid, keys[i], strlen(keys[i]), err);
     size_t i, max;
