@@ -315,7 +315,7 @@ static ist_status connect_to(ist_exchange_client *client, ist_error *err)
         return ist_error_set(err, IST_BAD_INPUT, 0, client->path,
                              "the path of the daemon's socket is longer than %zu bytes: %s",
                              sizeof address.sun_path - 1, client->path);
-    strcpy(address.sun_path, client->path);
+    memcpy(address.sun_path, client->path, strlen(client->path) + 1);
     client->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (client->socket < 0)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot make a socket: %s", strerror(errno));

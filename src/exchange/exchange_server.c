@@ -761,7 +761,7 @@ static ist_status listen_on(ist_exchange_server *server, ist_error *err)
         return ist_error_set(err, IST_BAD_INPUT, 0, server->path,
                              "the path of a socket may have %zu bytes, this has %zu: %s", sizeof address.sun_path - 1,
                              strlen(server->path), server->path);
-    strcpy(address.sun_path, server->path);
+    memcpy(address.sun_path, server->path, strlen(server->path) + 1);
     IST_TRY(make_folder(server->path, err));
     IST_TRY(take_lock(server, err));
     if (lstat(server->path, &there) == 0 && !S_ISSOCK(there.st_mode))

@@ -257,6 +257,11 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+static int64_t floor_mod(int64_t a, int64_t b)
+{
+    return a % b < 0 ? a % b + b : a % b;
+}
+
 /* Days since 1970-01-01 as "2026-11-23" (proleptic Gregorian; Howard Hinnant's civil_from_days). Years outside 0..9999
  * get a sign and at least four digits. */
 static int format_date(int64_t days, char out[32])
@@ -293,7 +298,7 @@ static ist_status put_timestamp(const struct ArrowSchemaView *type, int64_t valu
     char text[96];
     int n = format_date(days, text);
     text[n++] = 'T';
-    n += format_clock(seconds - days * 86400, value - seconds * per_second, type->time_unit, text + n);
+    n += format_clock(floor_mod(seconds, 86400), floor_mod(value, per_second), type->time_unit, text + n);
     if (type->timezone && *type->timezone)
         text[n++] = 'Z';
     return put_text(text, (size_t)n, form, out, err);
@@ -479,8 +484,7 @@ static ist_status put_value(const node *n, const struct ArrowArrayView *view, in
     case NANOARROW_TYPE_TIME32:
     case NANOARROW_TYPE_TIME64: {
         int64_t value = ArrowArrayViewGetIntUnsafe(view, row), per_second = units_per_second(n->type.time_unit);
-        size = format_clock(floor_div(value, per_second), value - floor_div(value, per_second) * per_second,
-                            n->type.time_unit, text);
+        size = format_clock(floor_div(value, per_second), floor_mod(value, per_second), n->type.time_unit, text);
         return put_text(text, (size_t)size, form, out, err);
     }
     case NANOARROW_TYPE_TIMESTAMP:
