@@ -2,8 +2,8 @@
  * buffer.h: the one type in which libisthmus returns strings and bytes.
  *
  * The caller owns an ist_buffer, starts it with IST_BUFFER_INIT and ends it with ist_buffer_free. Functions append to
- * it unless they say that they replace its content. data[size] is always NUL once anything was appended, so data can be
- * used as a C string.
+ * it unless they say that they replace its content. data[size] is always NUL once anything was appended or reserved, so
+ * data can be used as a C string.
  *
  * Threading: one thread at a time.
  */

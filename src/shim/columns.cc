@@ -489,7 +489,8 @@ extern "C" ist_status ist__columns_group(const struct ArrowSchema *schema, const
         ARROW_ASSIGN_OR_RAISE(auto grouper, arrow::compute::Grouper::Make(types));
         arrow::compute::ExecBatch keys_batch(std::move(values), input->num_rows());
         ARROW_ASSIGN_OR_RAISE(auto ids, grouper->Consume(arrow::compute::ExecSpan(keys_batch)));
-        const auto &numbers = static_cast<const arrow::UInt32Array &>(*ids.make_array());
+        auto ids_array = ids.make_array();
+        const auto &numbers = static_cast<const arrow::UInt32Array &>(*ids_array);
         if (numbers.length() > 0)
             memcpy(groups, numbers.raw_values(), static_cast<size_t>(numbers.length()) * sizeof *groups);
         ARROW_ASSIGN_OR_RAISE(auto uniques, grouper->GetUniques());

@@ -5,22 +5,25 @@
  * in the standard form (fixed-length bytes), three-level lists named "list.element", and no "ARROW:schema" entry, which
  * other readers do not know and which would make a file's types depend on who wrote it.
  *
- * Dictionary. For values that hardly repeat, the encoder hashes every one, overflows its dictionary page (1 MiB) and
- * starts again in plain form: all of that is lost work, measured at 27 % of the writer's CPU for random integers, doubles
- * and strings. So each leaf column is decided on when its first batch is here and the file is not open yet: a sample of
- * at most 4,096 values, spread over the batch, tells by its collisions about how many distinct values there are (as in
- * the birthday problem, d distinct values in a sample of n mean D = n^2 / 2(n - d) for d near n), and the dictionary is
- * used if that many values fit its page. This costs some 50 microseconds per column and file.
+ * Row groups. Batches are kept (not copied) until they make a row group, by rows or by 128 MiB of raw data, whichever
+ * comes first, and are then encoded column by column straight into the sink. Arrow's other way, buffered row groups,
+ * encodes each batch at once but copies all encoded pages twice more: measured, a quarter of the writer's CPU. Columns are
+ * encoded by the calling thread: there are as many writers as cores (Ray workers), and Arrow's pool does not survive a
+ * fork.
  *
- * Row groups are buffered (encoded batch by batch, kept compressed, handed to the sink when full) and close at a number
- * of rows or at 128 MiB of raw data, whichever comes first, so that wide rows do not fill the memory. Columns are encoded
- * by the calling thread: there are as many writers as cores (Ray workers), and Arrow's pool does not survive a fork.
+ * Dictionary. For values that hardly repeat, the encoder hashes every one, overflows its dictionary page (1 MiB) and
+ * starts again in plain form: all of that is lost work, measured at 30 to 38 % of the writer's CPU for random integers,
+ * doubles and strings. So each leaf column is decided on when the first row group is here and the file is not open yet:
+ * a sample of at most 4,096 values, spread over the row group, tells by its collisions about how many distinct values
+ * there are (the birthday problem: d distinct values in a sample of n come from D = n^2 / 2(n - d), for d near n), and
+ * the dictionary is used if that many values fit its page. This costs some 50 microseconds per column and file.
  */
 #include "shim/parquet.h"
 
 #include "shim/shim_internal.h"
 
 #include <arrow/array.h>
+#include <arrow/array/concatenate.h>
 #include <arrow/array/util.h>
 #include <arrow/builder.h>
 #include <arrow/buffer.h>
@@ -28,6 +31,7 @@
 #include <arrow/compute/api.h>
 #include <arrow/io/interfaces.h>
 #include <arrow/scalar.h>
+#include <arrow/table.h>
 #include <arrow/util/byte_size.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
@@ -37,8 +41,8 @@
 #include <parquet/file_writer.h>
 #include <parquet/statistics.h>
 
+#include <algorithm>
 #include <climits>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -54,6 +58,7 @@ constexpr int64_t row_group_rows_default = 1 << 20;
 constexpr int64_t row_group_bytes = 128 << 20;
 constexpr int64_t dictionary_page_bytes = 1 << 20;
 constexpr int64_t sample_rows = 4096;
+constexpr size_t sample_batches = 8;
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
@@ -230,15 +235,16 @@ extern "C" ist_status ist__parquet_reader_read(ist__parquet_reader *reader, cons
 struct ist__parquet_writer {
     std::shared_ptr<isthmus::SinkStream> sink;
     std::shared_ptr<arrow::Schema> schema;
-    std::unique_ptr<parquet::arrow::FileWriter> file; /* NULL until the first batch is here */
+    std::unique_ptr<parquet::arrow::FileWriter> file; /* NULL until the first row group is here */
     arrow::Compression::type compression;
     int compression_level;
     int64_t row_group_rows;
     bool dictionary;
-    bool failed = false;             /* a write failed: the file cannot become whole */
-    int64_t group_rows = 0;          /* of the open row group */
-    int64_t group_bytes = 0;         /* the same, as raw Arrow bytes */
-    int64_t flushed_raw = 0;         /* raw bytes of the row groups that left */
+    bool failed = false;              /* a write failed: the file cannot become whole */
+    arrow::RecordBatchVector pending; /* of the row group that is being gathered */
+    int64_t pending_rows = 0;
+    int64_t pending_bytes = 0;       /* raw Arrow bytes */
+    int64_t written_bytes = 0;       /* the same, of the row groups that left */
     std::map<std::string, bool> nan; /* dotted path of each float leaf outside lists -> a NaN was written */
 
     /* Arrow's destructor writes a footer. */
@@ -281,28 +287,53 @@ template <typename Visit> static Status visit_batch(const arrow::RecordBatch &ba
     return Status::OK();
 }
 
-/* Would a dictionary of this column's values fit its page? See the top of the file. */
-static Result<bool> is_dictionary_worth(const std::shared_ptr<arrow::Array> &values)
+/* Up to `count` values, evenly spread. */
+static Result<std::shared_ptr<arrow::Array>> sample_of(const arrow::Array &values, int64_t count)
 {
-    int64_t count = std::min(values->length(), sample_rows);
-    if (count == 0 || values->type_id() == arrow::Type::BOOL)
-        return false;
+    count = std::min(values.length(), count);
     arrow::Int64Builder indices;
     ARROW_RETURN_NOT_OK(indices.Reserve(count));
     for (int64_t i = 0; i < count; i++)
-        indices.UnsafeAppend(i * values->length() / count);
+        indices.UnsafeAppend(i * values.length() / count);
     ARROW_ASSIGN_OR_RAISE(auto rows, indices.Finish());
-    ARROW_ASSIGN_OR_RAISE(auto sample, arrow::compute::Take(*values, *rows));
-    auto unique = arrow::compute::Unique(sample);
+    return arrow::compute::Take(values, *rows);
+}
+
+/* Would a dictionary of the column with this sample fit its page? See the top of the file. */
+static Result<bool> is_dictionary_worth(const arrow::Array &sample)
+{
+    if (sample.length() == 0 || sample.type_id() == arrow::Type::BOOL)
+        return false;
+    auto unique = arrow::compute::Unique(arrow::Datum(sample));
     if (!unique.ok())
         return false; /* a type that cannot be hashed */
-    double n = static_cast<double>(count - sample->null_count());
-    double d = static_cast<double>((*unique)->length() - (sample->null_count() > 0));
+    double n = static_cast<double>(sample.length() - sample.null_count());
+    double d = static_cast<double>((*unique)->length() - (sample.null_count() > 0));
     if (d >= n)
-        return n == 0; /* only nulls: the dictionary costs nothing; no collision at all: it would be as long as the data */
+        return n == 0; /* only nulls: it costs nothing; no collision at all: it would be as long as the data */
     double distinct = d < n / 2 ? d : n * n / (2 * (n - d));
     ARROW_ASSIGN_OR_RAISE(int64_t bytes, arrow::util::ReferencedBufferSize(**unique));
     return distinct * static_cast<double>(bytes) / std::max(d, 1.0) <= static_cast<double>(dictionary_page_bytes);
+}
+
+/* The leaf columns that get a dictionary, judged by some batches of the row group at hand. */
+static Status choose_dictionaries(const arrow::RecordBatchVector &batches, parquet::WriterProperties::Builder *properties)
+{
+    std::map<std::string, arrow::ArrayVector> samples;
+    size_t count = std::min(batches.size(), sample_batches);
+    for (size_t i = 0; i < count; i++)
+        ARROW_RETURN_NOT_OK(
+            visit_batch(*batches[i * batches.size() / count], true, [&](const std::string &path, const auto &values) {
+                return sample_of(*values, sample_rows / static_cast<int64_t>(count))
+                    .Value(&samples[path].emplace_back());
+            }));
+    for (const auto &[path, parts] : samples) {
+        ARROW_ASSIGN_OR_RAISE(auto sample, arrow::Concatenate(parts));
+        ARROW_ASSIGN_OR_RAISE(bool worth, is_dictionary_worth(*sample));
+        if (worth)
+            properties->enable_dictionary(path);
+    }
+    return Status::OK();
 }
 
 /* Is there a NaN among the values that count? Arrow leaves NaN out of min and max, Spark has it as the largest value. */
@@ -321,7 +352,7 @@ template <typename ArrayType> static bool has_nan(const arrow::Array &array)
     return false; /* what pandas leaves under a null */
 }
 
-static Status open_file(ist__parquet_writer *writer, const arrow::RecordBatch *first)
+static Status open_file(ist__parquet_writer *writer)
 {
     parquet::WriterProperties::Builder properties;
     properties.version(parquet::ParquetVersion::PARQUET_2_6)
@@ -332,13 +363,8 @@ static Status open_file(ist__parquet_writer *writer, const arrow::RecordBatch *f
     if (writer->compression_level != INT_MIN)
         properties.compression_level(writer->compression_level);
     properties.disable_dictionary();
-    if (writer->dictionary && first)
-        ARROW_RETURN_NOT_OK(visit_batch(*first, true, [&](const std::string &path, const auto &values) {
-            ARROW_ASSIGN_OR_RAISE(bool worth, is_dictionary_worth(values));
-            if (worth)
-                properties.enable_dictionary(path);
-            return Status::OK();
-        }));
+    if (writer->dictionary)
+        ARROW_RETURN_NOT_OK(choose_dictionaries(writer->pending, &properties));
     auto arrow_properties = parquet::ArrowWriterProperties::Builder()
                                 .coerce_timestamps(arrow::TimeUnit::MICRO)
                                 ->disallow_truncated_timestamps()
@@ -371,33 +397,42 @@ extern "C" ist_status ist__parquet_writer_open(ist__sink sink, const struct Arro
     });
 }
 
-static Status write_batch(ist__parquet_writer *writer, const std::shared_ptr<arrow::RecordBatch> &batch)
+/* Encode what is pending as one row group. */
+static Status write_row_group(ist__parquet_writer *writer)
 {
     if (!writer->file)
-        ARROW_RETURN_NOT_OK(open_file(writer, batch.get()));
-    ARROW_RETURN_NOT_OK(visit_batch(*batch, false, [&](const std::string &path, const auto &values) {
+        ARROW_RETURN_NOT_OK(open_file(writer));
+    if (writer->pending_rows == 0)
+        return Status::OK();
+    ARROW_ASSIGN_OR_RAISE(auto table, arrow::Table::FromRecordBatches(writer->schema, std::move(writer->pending)));
+    writer->pending.clear();
+    ARROW_RETURN_NOT_OK(writer->file->WriteTable(*table, writer->pending_rows));
+    writer->written_bytes += writer->pending_bytes;
+    writer->pending_rows = writer->pending_bytes = 0;
+    return Status::OK();
+}
+
+static Status write_batch(ist__parquet_writer *writer, const arrow::RecordBatch &batch)
+{
+    ARROW_RETURN_NOT_OK(visit_batch(batch, false, [&](const std::string &path, const auto &values) {
         if (values->type_id() == arrow::Type::DOUBLE)
             writer->nan[path] |= has_nan<arrow::DoubleArray>(*values);
         else if (values->type_id() == arrow::Type::FLOAT)
             writer->nan[path] |= has_nan<arrow::FloatArray>(*values);
         return Status::OK();
     }));
-    ARROW_ASSIGN_OR_RAISE(int64_t bytes, arrow::util::ReferencedBufferSize(*batch));
-    if (writer->group_bytes > 0 && writer->group_bytes + bytes > row_group_bytes) {
-        ARROW_RETURN_NOT_OK(writer->file->NewBufferedRowGroup());
-        writer->flushed_raw += writer->group_bytes;
-        writer->group_rows = writer->group_bytes = 0;
+    ARROW_ASSIGN_OR_RAISE(int64_t bytes, arrow::util::ReferencedBufferSize(batch));
+    int64_t row_bytes = bytes / std::max<int64_t>(batch.num_rows(), 1) + 1;
+    for (int64_t at = 0; at < batch.num_rows();) {
+        int64_t fit = std::max<int64_t>((row_group_bytes - writer->pending_bytes) / row_bytes, 1);
+        int64_t rows = std::min({batch.num_rows() - at, writer->row_group_rows - writer->pending_rows, fit});
+        writer->pending.push_back(batch.Slice(at, rows));
+        writer->pending_rows += rows;
+        writer->pending_bytes += rows * row_bytes;
+        at += rows;
+        if (writer->pending_rows == writer->row_group_rows || writer->pending_bytes + row_bytes > row_group_bytes)
+            ARROW_RETURN_NOT_OK(write_row_group(writer));
     }
-    ARROW_RETURN_NOT_OK(writer->file->WriteRecordBatch(*batch));
-    /* Arrow has begun a new row group by itself wherever the old one was full. */
-    int64_t rows = writer->group_rows + batch->num_rows();
-    int64_t raw = writer->group_bytes + bytes;
-    int64_t left = rows > writer->row_group_rows ? rows % writer->row_group_rows : rows;
-    writer->group_bytes = rows > 0 ? static_cast<int64_t>(static_cast<double>(raw) * static_cast<double>(left) /
-                                                          static_cast<double>(rows))
-                                   : 0;
-    writer->group_rows = left;
-    writer->flushed_raw += raw - writer->group_bytes;
     return Status::OK();
 }
 
@@ -407,7 +442,7 @@ extern "C" ist_status ist__parquet_writer_write(ist__parquet_writer *writer, str
         if (writer->failed)
             return Status::Invalid("an earlier write failed");
         ARROW_ASSIGN_OR_RAISE(auto rows, isthmus::import_batch(batch, writer->schema));
-        return write_batch(writer, rows);
+        return write_batch(writer, *rows);
     });
     isthmus::release(batch);
     writer->failed |= status != IST_OK;
@@ -416,11 +451,11 @@ extern "C" ist_status ist__parquet_writer_write(ist__parquet_writer *writer, str
 
 extern "C" int64_t ist__parquet_writer_size(const ist__parquet_writer *writer)
 {
-    /* What is buffered shrinks like what has left, or by a half while nothing has. */
-    double ratio = writer->flushed_raw > 0
-                       ? static_cast<double>(writer->sink->position()) / static_cast<double>(writer->flushed_raw)
+    /* What is pending will shrink like what has left, or by a half while nothing has. */
+    double ratio = writer->written_bytes > 0
+                       ? static_cast<double>(writer->sink->position()) / static_cast<double>(writer->written_bytes)
                        : 0.5;
-    return writer->sink->position() + static_cast<int64_t>(static_cast<double>(writer->group_bytes) * ratio);
+    return writer->sink->position() + static_cast<int64_t>(static_cast<double>(writer->pending_bytes) * ratio);
 }
 
 /* Merge one row group's statistics into the file's. */
@@ -509,10 +544,8 @@ extern "C" ist_status ist__parquet_writer_close(ist__parquet_writer *writer, ist
         if (writer->failed)
             return Status::Invalid("an earlier write failed");
         writer->failed = true; /* also against a second close */
-        if (!writer->file)
-            ARROW_RETURN_NOT_OK(open_file(writer, nullptr));
+        ARROW_RETURN_NOT_OK(write_row_group(writer));
         ARROW_RETURN_NOT_OK(writer->file->Close());
-        writer->group_rows = writer->group_bytes = 0;
         if (!leaves)
             return Status::OK();
         const auto &metadata = writer->file->metadata();

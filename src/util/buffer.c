@@ -23,6 +23,7 @@ ist_status ist_buffer_reserve(ist_buffer *buffer, size_t extra, ist_error *err)
     if (!data)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for %zu bytes", capacity);
     buffer->data = data;
+    buffer->data[buffer->size] = '\0'; /* also where nothing follows */
     buffer->capacity = capacity;
     return IST_OK;
 }
