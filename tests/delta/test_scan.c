@@ -106,7 +106,7 @@ static void test_delta_scan__tables(void **state)
     }
     closedir(folder);
     ist_buffer_free(&path);
-    assert_true(tables >= 13);
+    assert_true(tables >= 17);
 }
 
 static void scan_columns(const char *name, const char *const *columns, size_t count, ist_buffer *out)
