@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FIELDS_MAX = 16, SIDECARS_MAX = 1 << 20, BATCH_ROWS = 16 << 10 };
+enum { FIELDS_MAX = 16, SIDECARS_MAX = 1 << 20, BATCH_ROWS = 16 << 10, DEPTH_MAX = 100 };
 
 /* ---- one struct column -> actions ----------------------------------------------------------------------------- */
 
@@ -294,17 +294,59 @@ static const ist__action_kind column_kinds[] = {IST__METADATA, IST__PROTOCOL, IS
                                                 IST__APP,      IST__DOMAIN,   IST__SIDECAR};
 enum { COLUMN_KINDS = sizeof column_kinds / sizeof column_kinds[0] };
 
-static ist_status read_batches(checkpoint_reader *reader, struct ArrowArrayStream *stream, ist_error *err)
+/* Give the timestamps of a struct's leaves that are stored as INT96 their zone. `path` leads to the struct. */
+static ist_status mark_instants(const ist__parquet_reader *file, struct ArrowSchema *schema, ist_buffer *path,
+                                int depth, ist_error *err)
 {
-    struct ArrowSchema schema = {0};
+    if (depth > DEPTH_MAX)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "statistics are nested more than %d deep", DEPTH_MAX);
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        struct ArrowSchema *child = schema->children[i];
+        size_t before = path->size;
+        IST_TRY(ist_buffer_printf(path, err, ".%s", child->name));
+        if (type_of(child) == NANOARROW_TYPE_STRUCT)
+            IST_TRY(mark_instants(file, child, path, depth + 1, err));
+        else if (strcmp(child->format, "tsu:") == 0 && ist__parquet_reader_is_int96(file, path->data) &&
+                 ArrowSchemaSetFormat(child, "tsu:UTC") != NANOARROW_OK)
+            return no_memory(err);
+        path->size = before;
+        path->data[before] = '\0';
+    }
+    return IST_OK;
+}
+
+/* The column of parsed statistics among the children of add; -1 for none. */
+static ist_status find_stats(const ist__parquet_reader *file, struct ArrowSchema *add, int *out, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT;
+    *out = find_child(add, "stats_parsed");
+    if (*out < 0 || type_of(add->children[*out]) != NANOARROW_TYPE_STRUCT) {
+        *out = -1;
+        return IST_OK;
+    }
+    ist_status status = ist_buffer_append_string(&path, "add.stats_parsed", err);
+    if (status == IST_OK)
+        status = mark_instants(file, add->children[*out], &path, 0, err);
+    ist_buffer_free(&path);
+    return status;
+}
+
+static ist_status read_batches(checkpoint_reader *reader, const ist__parquet_reader *file,
+                               struct ArrowArrayStream *stream, ist_error *err)
+{
+    struct ArrowSchema theirs = {0}, schema = {0};
     struct ArrowArrayView view;
     struct ArrowError why = {""};
     binding columns[COLUMN_KINDS];
     size_t count = 0;
     ArrowArrayViewInitFromType(&view, NANOARROW_TYPE_UNINITIALIZED);
-    int code = stream->get_schema(stream, &schema);
+    int code = stream->get_schema(stream, &theirs);
     if (code != 0)
         return ist__stream_error(stream, code, err);
+    code = ArrowSchemaDeepCopy(&theirs, &schema); /* nanoarrow changes only what is its own */
+    theirs.release(&theirs);
+    if (code != NANOARROW_OK)
+        return no_memory(err);
     ist_status status = IST_OK;
     for (int64_t i = 0; i < schema.n_children; i++) {
         for (size_t k = 0; k < COLUMN_KINDS; k++) {
@@ -315,11 +357,8 @@ static ist_status read_batches(checkpoint_reader *reader, struct ArrowArrayStrea
                 continue;
             IST_TRY_GOTO(bind(schema.children[i], name, fields, field_count, &columns[count], err));
             columns[count].kind = column_kinds[k];
-            if (column_kinds[k] == IST__ADD) {
-                int parsed = find_child(schema.children[i], "stats_parsed");
-                if (parsed >= 0 && type_of(schema.children[i]->children[parsed]) == NANOARROW_TYPE_STRUCT)
-                    columns[count].stats_parsed = parsed;
-            }
+            if (column_kinds[k] == IST__ADD)
+                IST_TRY_GOTO(find_stats(file, schema.children[i], &columns[count].stats_parsed, err));
             count++;
         }
     }
@@ -375,7 +414,7 @@ static ist_status read_parquet(checkpoint_reader *reader, ist_store *store, cons
     IST_TRY_GOTO(ist__parquet_reader_schema(file, &schema, err));
     size_t count = choose_columns(&schema, columns);
     IST_TRY_GOTO(ist__parquet_reader_read(file, columns, count, BATCH_ROWS, &stream, err));
-    status = read_batches(reader, &stream, err);
+    status = read_batches(reader, file, &stream, err);
     if (status != IST_OK)
         ist_error_context(err, "%s", path);
 done:

@@ -485,7 +485,7 @@ ist_status ist_snapshot_open(ist_store *store, const ist_snapshot_options *optio
     if (options->version < -1 || options->timestamp_ms < -1)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a version or timestamp cannot be negative");
     ist_status status = open_version(store, options->version, out, err);
-    if (status == IST_OK && options->timestamp_ms >= 0 && (*out)->timestamp_ms > options->timestamp_ms) {
+    if (status == IST_OK && options->timestamp_ms >= 0) {
         int64_t version;
         status = version_at(store, *out, options->timestamp_ms, &version, err);
         if (status == IST_OK && version != (*out)->version) {

@@ -201,6 +201,15 @@ extern "C" ist_status ist__parquet_reader_schema(ist__parquet_reader *reader, st
     });
 }
 
+extern "C" bool ist__parquet_reader_is_int96(const ist__parquet_reader *reader, const char *path)
+{
+    const parquet::SchemaDescriptor *schema = reader->metadata->schema();
+    for (int i = 0; i < schema->num_columns(); i++)
+        if (schema->Column(i)->path()->ToDotString() == path)
+            return schema->Column(i)->physical_type() == parquet::Type::INT96;
+    return false;
+}
+
 static void add_leaves(const parquet::arrow::SchemaField &field, std::vector<int> *leaves)
 {
     if (field.is_leaf())

@@ -24,6 +24,9 @@ void ist__parquet_reader_free(ist__parquet_reader *reader);
 int64_t ist__parquet_reader_rows(const ist__parquet_reader *reader);
 /* The file's schema as Arrow; field ids are in each field's metadata under "PARQUET:field_id". out is the caller's. */
 ist_status ist__parquet_reader_schema(ist__parquet_reader *reader, struct ArrowSchema *out, ist_error *err);
+/* Is the leaf column of this dotted path stored as INT96? Arrow's schema gives such timestamps no zone, yet they are
+ * instants: UTC. */
+bool ist__parquet_reader_is_int96(const ist__parquet_reader *reader, const char *path);
 /*
  * Read whole top-level columns.
  *   columns     indices into the schema's children, in the order wanted; NULL for all. count may be 0: batches of no
