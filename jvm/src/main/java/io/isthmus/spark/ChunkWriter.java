@@ -27,8 +27,8 @@ import org.apache.spark.sql.util.ArrowUtils;
 import scala.Option;
 
 /**
- * A Dataset's rows into the node daemon's exchange, straight from Spark's executors: rows to Arrow to shared memory, with
- * no Python worker between. Classic sessions only: it is called through py4j.
+ * A Dataset's rows into the node daemon's exchange, straight from Spark's executors: rows to Arrow to shared memory,
+ * with no Python worker between. Classic sessions only: it is called through py4j.
  */
 public final class ChunkWriter {
     private static final int BATCH_ROWS_MAX = 64 << 10;
@@ -44,8 +44,8 @@ public final class ChunkWriter {
     /**
      * Compute a Dataset into chunks of an exchange.
      *
-     * Only chunks of the task attempts whose results Spark took are told, so a task that is retried or run twice doubles
-     * nothing; an attempt that fails frees its own, and what a lost one leaves goes with the exchange.
+     * Only chunks of the task attempts whose results Spark took are told, so a task that is retried or run twice
+     * doubles nothing; an attempt that fails frees its own, and what a lost one leaves goes with the exchange.
      *
      * @param chunkBytes size at which a chunk is sealed and the next begun
      * @return a JSON array of {"chunk", "rows", "bytes", "host"}, in the order of the partitions

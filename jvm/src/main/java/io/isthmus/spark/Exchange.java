@@ -102,7 +102,7 @@ final class Exchange implements Closeable {
             int length = header.getInt();
             if (!Arrays.equals(magic, MAGIC) || answered != op || (flags & ANSWER) == 0
                 || header.getLong() != requests || length < 0 || length > ANSWER_MAX) {
-                throw new Failed(BAD_INPUT, "what answers at the node daemon's socket is no node daemon of this version");
+                throw new Failed(BAD_INPUT, "what answers at the node daemon's socket is not one of this version");
             }
             ByteBuffer answer = read(length);
             if ((flags & FAILED) != 0) {

@@ -48,8 +48,8 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
  *
  * Two halves. {@link Names} knows where each table is. Delta's own catalog, set on top of it, opens what it finds
  * there, so that reads, INSERT, DELETE, UPDATE, MERGE, ALTER and time travel are Delta's. What is left is to make
- * tables: Delta makes a table by its path, and the name comes last, when the table is whole. A table that failed half-way was
- * never visible, and its files are removed where the location was reserved for it.
+ * tables: Delta makes a table by its path, and the name comes last, when the table is whole. A table that failed
+ * half-way was never visible, and its files are removed where the location was reserved for it.
  */
 public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamespaces {
     private static final String DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog";
