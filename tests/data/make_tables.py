@@ -108,6 +108,40 @@ def make_rs():
         finish("rs_partitioned_checkpoint", deltalake.DeltaTable(path).to_pyarrow_table())
 
 
+def make_row_groups():
+    """A deletion vector over row groups of 13 rows: batches that do not begin at a whole byte of its bitmap."""
+    import struct
+
+    import deltalake
+    import pyarrow.parquet
+
+    path = start("rs_vector_row_groups")
+    if not path:
+        return
+    os.makedirs(path + "/_delta_log")
+    pyarrow.parquet.write_table(pa.table({"id": pa.array(range(100), pa.int64())}), path + "/f.parquet", row_group_size=13)
+    gone = [0, 1, 12, 13, 14, 25, 26, 31, 38, 39, 40, 77, 98, 99]
+    roaring = struct.pack("<IIHHI", 12346, 1, 0, len(gone) - 1, 16) + struct.pack("<%dH" % len(gone), *gone)
+    data = struct.pack("<IQI", 1681511377, 1, 0) + roaring
+    z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    words = struct.unpack(">%dI" % (len(data) // 4), data)
+    text = "".join(z85[word // 85 ** place % 85] for word in words for place in (4, 3, 2, 1, 0))
+    schema = {"type": "struct", "fields": [{"name": "id", "type": "long", "nullable": True, "metadata": {}}]}
+    features = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["deletionVectors"],
+                "writerFeatures": ["deletionVectors"]}
+    metadata = {"id": "rows", "format": {"provider": "parquet", "options": {}}, "schemaString": json.dumps(schema),
+                "partitionColumns": [], "configuration": {}}
+    add = {"path": "f.parquet", "partitionValues": {}, "size": os.path.getsize(path + "/f.parquet"),
+           "modificationTime": 1, "dataChange": True, "stats": '{"numRecords":100}',
+           "deletionVector": {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(data),
+                              "cardinality": len(gone)}}
+    with open(path + "/_delta_log/%020d.json" % 0, "w") as log:
+        for action in {"protocol": features}, {"metaData": metadata}, {"add": add}:
+            log.write(json.dumps(action) + "\n")
+    query = deltalake.QueryBuilder().register("t", deltalake.DeltaTable(path))
+    finish("rs_vector_row_groups", pa.table(query.execute("select * from t")))
+
+
 # ---- Spark -----------------------------------------------------------------------------------------------------
 
 
@@ -274,4 +308,5 @@ def make_spark():
 
 if __name__ == "__main__":
     make_rs()
+    make_row_groups()
     make_spark()
