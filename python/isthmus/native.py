@@ -58,8 +58,9 @@ def _strings(items):
     """(char *const *, count, what keeps them alive); NULL for None."""
     if items is None:
         return ffi.NULL, 0, None
-    kept = [_c(item) for item in items]
-    return ffi.new("char *[]", kept), len(kept), kept
+    texts = [_c(item) for item in items]
+    array = ffi.new("char *[]", texts)
+    return array, len(texts), (array, texts)
 
 
 def error_of(err):
@@ -136,7 +137,7 @@ def reader_of(data, schema=None):
         return data
     if isinstance(data, pa.RecordBatch):
         return pa.RecordBatchReader.from_batches(data.schema, [data])
-    if type(data).__module__.startswith("pandas."):
+    if type(data).__module__.partition(".")[0] == "pandas":
         return pa.Table.from_pandas(data, schema=schema, preserve_index=False).to_reader()
     if hasattr(data, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(data, schema=schema)
@@ -368,9 +369,8 @@ class Transaction(Handle):
         options.merge_schema = merge_schema
         options.overwrite_schema = overwrite_schema
         kept = []
-        columns, options.partition_column_count, names = _strings(partition_by or None)
-        options.partition_columns = columns
-        kept += [columns, names]
+        options.partition_columns, options.partition_column_count, columns = _strings(partition_by or None)
+        kept.append(columns)
         for key, value in (("properties", properties and json.dumps(properties)), ("table_name", table_name),
                            ("app_id", app_id), ("engine", engine),
                            ("commit_info", commit_info and json.dumps(commit_info))):

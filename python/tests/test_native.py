@@ -91,7 +91,7 @@ def test_rows_go_out_by_the_capsule_protocol(path):
     assert pa.schema(snapshot) == pa.schema(snapshot.scan())
     assert pa.table(snapshot).num_rows == pa.table(snapshot.scan(["b"])).num_rows == 3
     assert pa.table(snapshot.scan(["b"])).column_names == ["b"]
-    assert duckdb.from_arrow(pa.RecordBatchReader.from_stream(snapshot)).aggregate("sum(a)").fetchone() == (6,)
+    assert duckdb.from_arrow(pa.RecordBatchReader.from_stream(snapshot)).aggregate("sum(a)").fetchall() == [(6,)]
 
 
 def test_a_reader_outlives_what_it_reads_from(path):
