@@ -286,6 +286,16 @@ ist_status ist__dv_parse(const uint8_t *data, size_t size, int64_t rows, uint8_t
     return IST_OK;
 }
 
+void ist__dv_slice(const uint8_t *keep, int64_t rows, int64_t first, int64_t count, uint8_t *out)
+{
+    int shift = (int)(first % 8);
+    int64_t size = (count + 7) / 8, last = (rows + 7) / 8 - 1;
+    for (int64_t i = 0; i < size; i++) {
+        int64_t from = first / 8 + i;
+        out[i] = (uint8_t)(keep[from] >> shift | (from < last ? keep[from + 1] << (8 - shift) : 0));
+    }
+}
+
 /* ---- where the bytes are --------------------------------------------------------------------------------------- */
 
 static ist_status read_inline(const ist__dv *dv, ist_buffer *out, ist_error *err)

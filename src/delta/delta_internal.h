@@ -371,6 +371,8 @@ ist_status ist__dv_read(ist_store *store, const ist__dv *dv, int64_t rows, uint8
 /* The same from its bytes ("RoaringBitmapArray"): clears in keep, which has `rows` bits, and counts. */
 ist_status ist__dv_parse(const uint8_t *data, size_t size, int64_t rows, uint8_t *keep, int64_t *deleted,
                          ist_error *err);
+/* Copy the bits of rows [first, first + count) of a bitmap of `rows` to `out`, the first into the lowest bit. */
+void ist__dv_slice(const uint8_t *keep, int64_t rows, int64_t first, int64_t count, uint8_t *out);
 /* The path of a 'u' vector relative to the table: "<prefix>/deletion_vector_<uuid>.bin". */
 ist_status ist__dv_path(const ist__dv *dv, ist_buffer *out, ist_error *err);
 

@@ -213,15 +213,13 @@ done:
     return status;
 }
 
-/* The bits of rows [position, position + count) with the first in the lowest bit. */
+/* The bits of the batch's rows with the first in the lowest bit. */
 static ist_status keep_bits(data_file *file, int64_t count, const uint8_t **out, ist_error *err)
 {
-    const uint8_t *from = file->keep + file->position / 8;
-    int shift = (int)(file->position % 8);
-    size_t size = (size_t)(count + 7) / 8, available = (size_t)(file->rows + 7) / 8 - (size_t)(file->position / 8);
-    *out = from;
-    if (shift == 0)
+    *out = file->keep + file->position / 8;
+    if (file->position % 8 == 0)
         return IST_OK;
+    size_t size = (size_t)(count + 7) / 8;
     if (size > file->keep_batch_size) {
         uint8_t *bits = realloc(file->keep_batch, size);
         if (!bits)
@@ -229,8 +227,7 @@ static ist_status keep_bits(data_file *file, int64_t count, const uint8_t **out,
         file->keep_batch = bits;
         file->keep_batch_size = size;
     }
-    for (size_t i = 0; i < size; i++)
-        file->keep_batch[i] = (uint8_t)(from[i] >> shift | (i + 1 < available ? from[i + 1] << (8 - shift) : 0));
+    ist__dv_slice(file->keep, file->rows, file->position, count, file->keep_batch);
     *out = file->keep_batch;
     return IST_OK;
 }

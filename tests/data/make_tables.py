@@ -109,7 +109,7 @@ def make_rs():
 
 
 def make_row_groups():
-    """A deletion vector over row groups of 13 rows: batches that do not begin at a whole byte of its bitmap."""
+    """An inline deletion vector of the portable form over row groups of 13 rows."""
     import struct
 
     import deltalake

@@ -43,6 +43,23 @@ static void test_delta_deletion_vector__inline(void **state)
     assert_int_equal(ist__dv_read(NULL, &wrong, 30, &keep, &err), IST_UNSUPPORTED);
 }
 
+static void test_delta_deletion_vector__slice(void **state)
+{
+    (void)state;
+    const uint8_t keep[] = {0x5A, 0xC3, 0x0F, 0x91};
+    for (int64_t rows = 25; rows <= 32; rows++) {
+        for (int64_t first = 0; first < rows; first++) {
+            for (int64_t count = 1; count <= rows - first; count++) {
+                uint8_t *out = malloc((size_t)(count + 7) / 8); /* exactly: ASan sees what goes past it */
+                ist__dv_slice(keep, rows, first, count, out);
+                for (int64_t i = 0; i < count; i++)
+                    assert_int_equal(out[i / 8] >> (i % 8) & 1, keep[(first + i) / 8] >> ((first + i) % 8) & 1);
+                free(out);
+            }
+        }
+    }
+}
+
 static void test_delta_deletion_vector__path(void **state)
 {
     (void)state;
@@ -112,6 +129,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delta_deletion_vector__inline),
+        cmocka_unit_test(test_delta_deletion_vector__slice),
         cmocka_unit_test(test_delta_deletion_vector__path),
         cmocka_unit_test(test_delta_deletion_vector__file),
     };
