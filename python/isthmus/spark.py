@@ -160,7 +160,7 @@ def is_classic(session):
 def put(df, lease):
     """Compute a DataFrame into chunks of the lease's exchange: [(chunk id, rows, bytes)], in order of partitions."""
     session = df.sparkSession
-    writer = _chunk_writer(session)
+    writer = _java(session, "ChunkWriter")
     try:
         if writer is not None:
             infos = json.loads(writer.put(df._jdf, lease.socket_path, lease.exchange, CHUNK_BYTES))
@@ -182,13 +182,13 @@ def put(df, lease):
     return [(info["chunk"], info["rows"], info["bytes"]) for info in infos]
 
 
-def _chunk_writer(session):
-    """io.isthmus.spark.ChunkWriter, where the session's JVM has it."""
+def _java(session, name):
+    """A class of Isthmus' jar, where the session is classic and its JVM has the jar."""
     if not is_classic(session):
         return None
     from py4j.java_gateway import JavaClass
 
-    found = session._jvm.io.isthmus.spark.ChunkWriter
+    found = getattr(session._jvm.io.isthmus.spark, name)
     return found if isinstance(found, JavaClass) else None
 
 
@@ -312,13 +312,14 @@ def relabel(batch, schema):
 
 
 def inputs_of(df):
-    """The catalog's tables that a DataFrame reads, from Spark's own analysis of it."""
-    try:
-        plan = df._jdf.queryExecution().analyzed().toString() if hasattr(df, "_jdf") else df._explain_string(extended=True)
-    except Exception:  # a plan that cannot be told (an observation, a stream) costs only its lineage
-        return []
+    """The tables that a DataFrame reads, from Spark's own analysis of it."""
+    plans = _java(df.sparkSession, "Plans")
+    if plans is not None:
+        return [openlineage.Dataset(item["name"] or item["location"], item["version"])
+                for item in json.loads(plans.inputs(df._jdf.queryExecution()))]
+    # A Connect session tells its analysis as text; tables of catalogs stand in it by their full names.
     part = r"(?:`[^`]+`|[\w-]+)"
-    names = re.findall(rf"SubqueryAlias ({part}\.{part}\.{part})$", plan, re.MULTILINE)
+    names = re.findall(rf"SubqueryAlias ({part}\.{part}\.{part})$", df._explain_string(extended=True), re.MULTILINE)
     return [openlineage.Dataset(name.replace("`", "")) for name in dict.fromkeys(names)
             if not name.startswith("spark_catalog.")]
 

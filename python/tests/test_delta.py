@@ -192,16 +192,14 @@ def test_tables_of_the_collection(tables):
     """Each folder of tests/data/tables that delta-rs can read too holds the same rows for both."""
     compared = 0
     for folder in sorted(tables.iterdir()):
-        if not (folder / "_delta_log").is_dir():
-            continue
         try:
-            theirs = deltalake.DeltaTable(str(folder)).to_pyarrow_table()
+            theirs = deltalake.DeltaTable(str(folder / "table")).to_pyarrow_table()
         except Exception:
             continue  # a feature that delta-rs does not read; the C tests have expected rows for those
-        ours = isthmus.Table(folder).to_arrow()
+        ours = isthmus.Table(folder / "table").to_arrow()
         assert ours.num_rows == theirs.num_rows and ours.column_names == theirs.column_names, folder.name
         compared += 1
-    assert compared
+    assert compared >= 5
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

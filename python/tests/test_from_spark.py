@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import isthmus
-from isthmus import errors, native, openlineage
+from isthmus import errors, native
 
 EVERY_TYPE = [
     "id",
@@ -212,10 +212,10 @@ def test_inputs_are_known(session, cluster, name):
 
     isthmus.write_deltalake(name, {"id": [1, 2, 3]})
     df = session.table(name).groupBy("id").count()
-    assert isthmus.spark.inputs_of(df) == [openlineage.Dataset(name)]
+    assert [item.name for item in isthmus.spark.inputs_of(df)] == [name]
     ds = ray.data.from_spark(df)
     for derived in (ds, ds.map(lambda row: row), ds.materialize(), ds.materialize().map(lambda row: row)):
-        assert isthmus.ray.inputs_of(derived) == [openlineage.Dataset(name)]
+        assert [item.name for item in isthmus.ray.inputs_of(derived)] == [name]
 
 
 def test_there_and_back(session, cluster):
