@@ -149,7 +149,7 @@ def _write(place, reader, app_id, options):
         else:
             result = _commit(transaction, context, actions, store, reader.schema, options)
     except errors.IsthmusError:
-        discard_uncommitted(store, actions, app_id)
+        discard_uncommitted(store, [actions], app_id)
         raise
     if result.already:
         store.discard(actions)
@@ -195,8 +195,8 @@ def _daemon_answers():
         return False
 
 
-def discard_uncommitted(store, actions, app_id):
-    """Remove the files of a write that failed, unless the table shows that it was committed after all."""
+def discard_uncommitted(store, written, app_id):
+    """Remove the files of writers whose commit failed, unless the table shows that it was committed after all."""
     try:
         with native.Snapshot(store) as now:
             committed = now.app_version(app_id) is not None
@@ -204,7 +204,7 @@ def discard_uncommitted(store, actions, app_id):
         committed = False
     except errors.IsthmusError:
         return  # unknown: files without a commit do no harm
-    if not committed:
+    for actions in [] if committed else written:
         store.discard(actions)
 
 

@@ -230,8 +230,7 @@ class DeltaDatasink(Datasink):
     def on_write_failed(self, error):
         if self._store is None:
             return
-        for _, actions in self._files():
-            delta.discard_uncommitted(self._store, actions, self.job)
+        delta.discard_uncommitted(self._store, [actions for _, actions in self._files()], self.job)
         self._forget()
 
     def _files(self):
