@@ -24,7 +24,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { OPEN_FILES_MAX = 64, RANDOM_PREFIX_LENGTH = 2, RANDOM_PREFIX_MAX = 64, ZSTD_LEVEL = 1 };
+enum { OPEN_FILES_MAX = 64, RANDOM_PREFIX_LENGTH = 2, RANDOM_PREFIX_MAX = 64, ZSTD_LEVEL = 1, SLICE_ROWS = 1 << 20 };
 static const int64_t buffered_bytes_max = (int64_t)512 << 20;
 
 static const struct codec {
@@ -541,20 +541,55 @@ static ist_status stream_failed(struct ArrowArrayStream *stream, int code, ist_e
                          why ? why : strerror(code));
 }
 
+/* Rows of the table's schema. Takes them. */
+static ist_status write_rows(ist_writer *w, struct ArrowArray *rows, ist_error *err)
+{
+    struct ArrowArray data = {.release = NULL};
+    if (w->partition_count)
+        return write_partitioned(w, rows, err);
+    if (w->file_schema.n_children == w->logical.n_children)
+        return append_batch(w, NULL, 0, rows, err);
+    IST_TRY(take_columns(w, rows, &data, err));
+    return append_batch(w, NULL, 0, &data, err);
+}
+
+/* Rows [first, first + count) of a shared batch, without copying. */
+static int slice(struct ArrowArray *shared, int64_t first, int64_t count, struct ArrowArray *out)
+{
+    if (ArrowArrayCloneShared(shared, out))
+        return -1;
+    for (int64_t i = 0; i < out->n_children; i++) {
+        struct ArrowArray *column = out->children[i];
+        column->offset += shared->offset + first;
+        column->length = count;
+        column->null_count = column->null_count == 0 ? 0 : -1;
+    }
+    out->offset = 0;
+    out->length = count;
+    return 0;
+}
+
+/* A batch may be a whole table: in slices of a row group's size, files can roll in the middle of it. */
 static ist_status write_batch(ist_writer *w, const struct ArrowSchema *schema, struct ArrowArray *batch, ist_error *err)
 {
-    struct ArrowArray rows = {.release = NULL}, data = {.release = NULL};
+    struct ArrowArray rows = {.release = NULL}, shared = {.release = NULL}, part = {.release = NULL};
+    ist_status status = IST_OK;
     if (batch->length == 0) {
         batch->release(batch);
         return IST_OK;
     }
     IST_TRY(ist__columns_conform(schema, batch, &w->logical, false, NULL, &rows, err));
-    if (w->partition_count)
-        return write_partitioned(w, &rows, err);
-    if (w->file_schema.n_children == w->logical.n_children)
-        return append_batch(w, NULL, 0, &rows, err);
-    IST_TRY(take_columns(w, &rows, &data, err));
-    return append_batch(w, NULL, 0, &data, err);
+    if (rows.length <= SLICE_ROWS)
+        return write_rows(w, &rows, err);
+    if (ArrowArrayMoveShared(&rows, &shared))
+        return no_memory(err);
+    for (int64_t first = 0; first < shared.length && status == IST_OK; first += SLICE_ROWS) {
+        int64_t left = shared.length - first;
+        status = slice(&shared, first, left < SLICE_ROWS ? left : SLICE_ROWS, &part) ? no_memory(err)
+                                                                                    : write_rows(w, &part, err);
+    }
+    shared.release(&shared);
+    return status;
 }
 
 ist_status ist_writer_write(ist_writer *writer, struct ArrowArrayStream *stream, ist_error *err)

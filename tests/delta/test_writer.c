@@ -149,6 +149,29 @@ static void test_delta_writer__rolls_at_the_target_size(void **state)
     ist_buffer_free(&actions);
 }
 
+static void test_delta_writer__rolls_within_a_batch(void **state)
+{
+    enum { ROWS = (1 << 20) + 5 };
+    double *numbers = malloc(ROWS * sizeof *numbers);
+    const char **texts = malloc(ROWS * sizeof *texts);
+    for (int i = 0; i < ROWS; i++) {
+        numbers[i] = i;
+        texts[i] = i % 3 ? "x" : NULL;
+    }
+    const column columns[] = {{"id", NANOARROW_TYPE_INT64, numbers, NULL}, {"s", NANOARROW_TYPE_STRING, NULL, texts}};
+    added list;
+    write_all(*state, CONTEXT(FIELD("id", LONG, "true") "," FIELD("s", STRING, "true"), "", "", "1"), columns, 2, ROWS,
+              &list);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.adds[1].stats,
+                        "{\"numRecords\":5,\"minValues\":{\"id\":1048576,\"s\":\"x\"},"
+                        "\"maxValues\":{\"id\":1048580,\"s\":\"x\"},\"nullCount\":{\"id\":0,\"s\":1},"
+                        "\"tightBounds\":true}");
+    ist__arena_free(list.arena);
+    free(numbers);
+    free(texts);
+}
+
 static void test_delta_writer__names_and_codecs(void **state)
 {
     static const column columns[] = {{"id", NANOARROW_TYPE_INT64, ids, NULL}};
@@ -365,6 +388,7 @@ int main(int argc, char **argv)
         IN_MEMORY(test_delta_writer__partitions),
         IN_MEMORY(test_delta_writer__many_partitions_close_the_oldest),
         IN_MEMORY(test_delta_writer__rolls_at_the_target_size),
+        IN_MEMORY(test_delta_writer__rolls_within_a_batch),
         IN_MEMORY(test_delta_writer__names_and_codecs),
         IN_MEMORY(test_delta_writer__refusals_name_the_column),
         IN_MEMORY(test_delta_writer__free_without_finish_removes_files),
