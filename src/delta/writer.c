@@ -16,6 +16,7 @@
  */
 #include "delta/writer_internal.h"
 #include "shim/columns.h"
+#include "shim/stream.h"
 
 #include <limits.h>
 #include <nanoarrow/nanoarrow.h>
@@ -309,23 +310,20 @@ static void unlink_file(ist_writer *w, open_file *file)
     w->open_count--;
 }
 
-static int64_t buffered(const open_file *file)
-{
-    int64_t size = ist__parquet_writer_size(file->parquet) - file->bytes;
-    return size > 0 ? size : 0;
-}
-
 /* Keep to the two maxima; `spare` is the file that is being written to. */
 static ist_status bound_memory(ist_writer *w, const open_file *spare, ist_error *err)
 {
-    int64_t total = 0;
+    int64_t total = 0, most = 0;
     open_file *oldest = NULL, *largest = NULL;
     for (open_file *file = w->open; file; file = file->next) {
-        total += buffered(file);
+        int64_t held = ist__parquet_writer_buffered(file->parquet);
+        total += held;
         if (file != spare && (!oldest || file->used < oldest->used))
             oldest = file;
-        if (file != spare && (!largest || buffered(file) > buffered(largest)))
+        if (file != spare && held > most) {
             largest = file;
+            most = held;
+        }
     }
     open_file *victim = w->open_count > OPEN_FILES_MAX ? oldest : total > buffered_bytes_max ? largest : NULL;
     if (!victim)
@@ -534,11 +532,38 @@ static int strip_metadata(struct ArrowSchema *field)
     return failed || (field->dictionary && strip_metadata(field->dictionary));
 }
 
+/*
+ * Every field of the rows must be one of the context's, in structs too: the driver has seen some blocks of a data set, and
+ * a column that only others have would be lost. Lists and maps are looked into by place.
+ */
+static ist_status check_known(const struct ArrowSchema *given, const struct ArrowSchema *known, const char *path,
+                              ist_error *err)
+{
+    bool named = strcmp(given->format, "+s") == 0;
+    if (!known->format || named != (strcmp(known->format, "+s") == 0))
+        return IST_OK; /* of another type: conforming tells */
+    for (int64_t i = 0; i < given->n_children; i++) {
+        const struct ArrowSchema *field = given->children[i], *found = NULL;
+        char below[256];
+        snprintf(below, sizeof below, "%s%s%s", path, named && *path ? "." : "", named ? field->name : "");
+        for (int64_t k = 0; named && k < known->n_children && !found; k++)
+            if (strcmp(known->children[k]->name, field->name) == 0)
+                found = known->children[k];
+        if (named && !found)
+            return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                                 "column '%s' of the rows is not in the table; add it with mergeSchema or drop it", below);
+        if (!named)
+            found = i < known->n_children ? known->children[i] : NULL;
+        if (found)
+            IST_TRY(check_known(field, found, below, err));
+    }
+    return IST_OK;
+}
+
 static ist_status stream_failed(struct ArrowArrayStream *stream, int code, ist_error *err)
 {
-    const char *why = stream->get_last_error ? stream->get_last_error(stream) : NULL;
-    return ist_error_set(err, code == ENOMEM ? IST_NO_MEMORY : IST_BAD_INPUT, code, NULL, "reading the rows failed: %s",
-                         why ? why : strerror(code));
+    ist__stream_error(stream, code, err);
+    return ist_error_context(err, "reading the rows failed");
 }
 
 /* Rows of the table's schema. Takes them. */
@@ -606,6 +631,7 @@ ist_status ist_writer_write(ist_writer *writer, struct ArrowArrayStream *stream,
         status = no_memory(err);
         goto done;
     }
+    IST_TRY_GOTO(check_known(&schema, &writer->logical, "", err));
     for (;;) {
         code = stream->get_next(stream, &batch);
         if (code) {

@@ -467,6 +467,11 @@ extern "C" int64_t ist__parquet_writer_size(const ist__parquet_writer *writer)
     return writer->sink->position() + static_cast<int64_t>(static_cast<double>(writer->pending_bytes) * ratio);
 }
 
+extern "C" int64_t ist__parquet_writer_buffered(const ist__parquet_writer *writer)
+{
+    return writer->pending_bytes;
+}
+
 /* Merge one row group's statistics into the file's. */
 template <typename Type> static void merge(parquet::Statistics *into, const parquet::Statistics &from)
 {

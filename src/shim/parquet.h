@@ -49,10 +49,12 @@ typedef struct ist__parquet_writer_options {
 ist_status ist__parquet_writer_open(ist__sink sink, const struct ArrowSchema *schema,
                                     const ist__parquet_writer_options *options, ist__parquet_writer **out,
                                     ist_error *err);
-/* Write one batch of the schema; takes it (releases it, also on error). */
+/* Write one batch of the schema; takes it: it is released when its row group is written, and on error. */
 ist_status ist__parquet_writer_write(ist__parquet_writer *writer, struct ArrowArray *batch, ist_error *err);
 /* Bytes that left for the sink plus an estimate of what is buffered: for rolling over at a target size. */
 int64_t ist__parquet_writer_size(const ist__parquet_writer *writer);
+/* Bytes of the batches that are held until they make a row group. */
+int64_t ist__parquet_writer_buffered(const ist__parquet_writer *writer);
 
 /* Statistics of one leaf column over the whole file, from the footer's column chunks. */
 typedef struct ist__parquet_leaf {

@@ -540,6 +540,28 @@ static void test_delta_commit_members__each_its_own_fate(void **state)
     ist_buffer_free(&new_context);
 }
 
+/* Blocks of a data set need not agree: what only some have must not be lost without a word. */
+static void test_delta_transaction__rows_with_other_columns_are_refused(void **state)
+{
+    ist_error err = IST_ERROR_INIT;
+    ist_transaction *t;
+    ist_writer *writer;
+    ist_buffer context = IST_BUFFER_INIT;
+    struct ArrowArrayStream stream;
+    ist_transaction_options options = IST_TRANSACTION_OPTIONS_INIT;
+    assert_ok(begin(*state, &options, plain, 2, &t, &err), err);
+    assert_ok(ist_transaction_write_context(t, &context, &err), err);
+    assert_ok(ist_writer_open(*state, context.data, &writer, &err), err);
+    rows_stream(wider, 3, 3, &stream);
+    assert_int_equal(ist_writer_write(writer, &stream, &err), IST_BAD_INPUT);
+    assert_non_null(strstr(err.message, "column 'score' of the rows is not in the table"));
+    rows_stream(plain, 1, 3, &stream); /* fewer are null */
+    assert_ok(ist_writer_write(writer, &stream, &err), err);
+    ist_writer_free(writer);
+    ist_buffer_free(&context);
+    ist_transaction_free(t);
+}
+
 int main(int argc, char **argv)
 {
 #define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, new_memory, free_memory)
@@ -552,6 +574,7 @@ int main(int argc, char **argv)
         IN_MEMORY(test_delta_transaction__append_meets_metadata_change),
         IN_MEMORY(test_delta_transaction__race_to_create),
         IN_MEMORY(test_delta_transaction__same_key_twice),
+        IN_MEMORY(test_delta_transaction__rows_with_other_columns_are_refused),
         cmocka_unit_test(test_delta_transaction__properties_make_the_protocol),
         IN_MEMORY(test_delta_transaction__bad_options),
         IN_MEMORY(test_delta_transaction__checkpoints),
