@@ -45,6 +45,7 @@ def make_spark():
 
     spark = (
         isthmus.spark.builder().master("local[2]").appName("bench").config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false").config("spark.databricks.delta.snapshotPartitions", "2")
         .config("spark.driver.memory", "6g").config("spark.sql.shuffle.partitions", "4").getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")

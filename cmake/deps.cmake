@@ -63,5 +63,5 @@ find_package(CURL REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_library(MICROHTTPD_LIBRARY microhttpd REQUIRED)
-find_library(ROARING_LIBRARY roaring REQUIRED)
+
 find_library(ZSTD_LIBRARY zstd REQUIRED)

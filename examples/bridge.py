@@ -8,7 +8,9 @@ Needs nothing but this machine: `isthmus run` starts the node daemon and the cat
 
 import argparse
 import contextlib
+import logging
 import time
+import warnings
 
 import isthmus
 
@@ -79,6 +81,8 @@ def main():
     parser.add_argument("--tasks", type=int, default=100, help="concurrent appends at the end (default 100)")
     args = parser.parse_args()
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     import ray
 
     report = Report()
@@ -89,11 +93,13 @@ def main():
             .master("local[2]")
             .appName("bridge")
             .config("spark.ui.enabled", "false")
+            .config("spark.log.level", "ERROR")
+            .config("spark.ui.showConsoleProgress", "false")
+            .config("spark.databricks.delta.snapshotPartitions", "2")
             .config("spark.sql.shuffle.partitions", "4")
             .config("spark.driver.memory", "3g")
             .getOrCreate()
         )
-        spark.sparkContext.setLogLevel("ERROR")
         ray.init(num_cpus=2, object_store_memory=2 << 30, include_dashboard=False, logging_level="ERROR",
                  log_to_driver=False)
         ray.data.DataContext.get_current().enable_progress_bars = False
@@ -148,13 +154,13 @@ def main():
         expect("version in delta-rs", table.version(), scores.version)
         expect("rows in delta-rs", arrow.num_rows, got.n)
         duck_rows, duck_total = duckdb.sql("SELECT count(*), sum(total) FROM read_parquet(?)",
-                                           params=[table.file_uris()]).fetchone()
+                                           params=[table.file_uris()]).fetchall()[0]
         expect("rows in DuckDB", duck_rows, got.n)
         expect("sum(total) in DuckDB", duck_total, got.total)
         row.update(rows=duck_rows, version=table.version())
 
     with report.step(f"{args.tasks} Ray tasks append concurrently", "Ray, group commit") as row:
-        @ray.remote(num_cpus=0.02)
+        @ray.remote(num_cpus=0.1)
         def append(i):
             import pandas as pd
 

@@ -252,14 +252,15 @@ def _arrow_schema(schema):
     return pa.Schema.from_pandas(pd.DataFrame(columns), preserve_index=False)
 
 
-def _write_bytes(dataset):
+def _write_bytes(dataset, schema):
     """In-memory bytes of a write task: files get well sized, and every CPU gets work. None where the read tasks are
-    Isthmus' own: those are well sized, so each writes what it read without a detour through the object store."""
+    Isthmus' own: those are well sized, so each writes what it read without a detour through the object store. That needs
+    the schema beforehand: Ray fuses such a write with its read, and on_write_start then sees no rows."""
     dag = dataset._logical_plan.dag
     op = dag
     while isinstance(op, AbstractMap) and op.input_dependencies:
         op = op.input_dependencies[0]
-    if isinstance(getattr(op, "datasource", None), PiecesDatasource):
+    if schema is not None and isinstance(getattr(op, "datasource", None), PiecesDatasource):
         return None
     size = dag.infer_metadata().size_bytes
     if size is None:
@@ -303,9 +304,9 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
         return None
     if isinstance(partition_by, str):
         partition_by = [partition_by]
-    sink = DeltaDatasink(place, mode, inputs_of(self), _write_bytes(self), merge_schema=mergeSchema,
-                         overwrite_schema=overwriteSchema, partition_by=partition_by)
     schema = self.schema(fetch_if_missing=False)
+    sink = DeltaDatasink(place, mode, inputs_of(self), _write_bytes(self, schema), merge_schema=mergeSchema,
+                         overwrite_schema=overwriteSchema, partition_by=partition_by)
     if schema is not None:
         sink.on_write_start(schema)  # known without executing anything: so are its errors
     try:
