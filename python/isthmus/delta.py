@@ -8,7 +8,6 @@ import uuid
 from isthmus import errors, native, openlineage
 from isthmus.catalog import locate
 
-ENGINE = "python"
 CREATE_ATTEMPTS = 10
 
 
@@ -121,16 +120,17 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
     place = locate(table_or_uri, missing_ok=True)
     reader = native.reader_of(data)
     app_id = app_id or _task_key(place.label) or f"isthmus-{uuid.uuid4()}"
+    engine = "ray" if openlineage.worker_task() else "python"
     options = dict(mode=mode, merge_schema=schema_mode == "merge", overwrite_schema=schema_mode == "overwrite",
                    partition_by=[partition_by] if isinstance(partition_by, str) else partition_by,
-                   properties=configuration, table_name=place.name or name, app_id=app_id, engine=ENGINE,
+                   properties=configuration, table_name=place.name or name, app_id=app_id, engine=engine,
                    target_file_bytes=target_file_size or 0)
     if place.uri is None:
         place.stage()
     with _naming(place):
         result = _write(place, reader, app_id, options)
     if not result.already:
-        openlineage.post(ENGINE, outputs=[openlineage.Dataset(place.label, result.version, result.rows, result.bytes)])
+        openlineage.post(engine, outputs=[openlineage.Dataset(place.label, result.version, result.rows, result.bytes)])
     return result
 
 
@@ -145,7 +145,7 @@ def _write(place, reader, app_id, options):
         actions = writer.finish()
     try:
         if options["mode"] == "append" and not transaction.changes_metadata:
-            result = commit_append(store, place, context, actions, app_id, ENGINE)
+            result = commit_append(store, place, context, actions, app_id, options["engine"])
         else:
             result = _commit(transaction, context, actions, store, reader.schema, options)
     except errors.IsthmusError:

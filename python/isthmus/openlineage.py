@@ -24,8 +24,17 @@ class Dataset:
     schema_json: Optional[str] = None
 
 
+def worker_task():
+    """The name of the Ray task that this code runs in; None outside of Ray's workers."""
+    ray = sys.modules.get("ray")
+    return ray.get_runtime_context().get_task_name() if ray is not None and ray.is_initialized() else None
+
+
 def job_name():
-    """The script that runs; "python" without one."""
+    """The Ray task or the script that runs; "python" without one."""
+    task = worker_task()
+    if task:
+        return task
     return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"
 
 
@@ -60,27 +69,19 @@ def post(engine, inputs=(), outputs=(), job=None):
 
 
 class Lineage(dict):
-    """The catalog's answer around one table (or all edges), which prints as a tree."""
+    """The catalog's answer around one table (or all edges), which prints as one line for each way data took."""
 
     def __str__(self):
-        if "table" not in self:
-            return "\n".join(_edge(edge) for edge in self.get("edges", [])) or "(no lineage recorded)"
-        lines = [self["table"]]
-        for title, near in (("upstream", "source"), ("downstream", "target")):
-            edges = {}
-            for edge in self.get(title) or []:
-                edges.setdefault((edge[near], edge["job"], edge["engine"]), edge)
-            arrow = "<-" if title == "upstream" else "->"
-            for (table, job, engine), edge in edges.items():
-                lines.append(f"  {arrow} {job} ({engine}, {edge['event_time']}) {arrow} {table or '(no table)'}")
-        return "\n".join(lines) if len(lines) > 1 else f"{lines[0]}\n  (no lineage recorded)"
-
-
-def _edge(edge):
-    return f"{edge['source'] or '(no table)'} -> {edge['job']} ({edge['engine']}) -> {edge['target'] or '(no table)'}"
+        edges = self["edges"] if "edges" in self else [*(self.get("upstream") or []), *(self.get("downstream") or [])]
+        runs = {}
+        for edge in edges:
+            stations = edge["source"], f"{edge['job']} ({edge['engine']})", edge["target"]
+            way = " -> ".join(station for station in stations if station)
+            runs[way] = runs.get(way, 0) + 1
+        return "\n".join(f"{way}  ({count} runs)" if count > 1 else way for way, count in runs.items()) or "no lineage recorded"
 
 
 def lineage(table=None):
-    """The lineage around a table (name, path or URI), or everything there is. A dict that prints as a tree."""
+    """The lineage around a table (name, path or URI), or everything there is. A dict that prints as lines."""
     name = catalog.locate(table, missing_ok=True).label if table is not None else None
     return Lineage(catalog.connect().lineage(name))
