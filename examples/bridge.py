@@ -82,7 +82,6 @@ def main():
     args = parser.parse_args()
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     import ray
 
     report = Report()
@@ -102,6 +101,7 @@ def main():
         )
         ray.init(num_cpus=2, object_store_memory=2 << 30, include_dashboard=False, logging_level="ERROR",
                  log_to_driver=False)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         before = isthmus.daemon_counters()
 
