@@ -134,6 +134,8 @@ ist_status cli_print_counters(const ist_buffer *json, const char *indent, ist_er
         char text[32];
         const char *name = yyjson_get_str(key);
         int64_t number = yyjson_get_sint(value);
+        if (!name)
+            continue;
         bool bytes = strstr(name, "bytes") || strncmp(name, "memory_", 7) == 0;
         printf("%s%-16s", indent, name);
         if (ends_with(name, "_ms"))
