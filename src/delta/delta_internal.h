@@ -320,9 +320,6 @@ ist_status ist__log_commit_info(ist_store *store, int64_t version, ist__arena *a
 /* IST_UNSUPPORTED naming every feature in the way. */
 ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *err);
 ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, ist_error *err);
-/* IST_UNSUPPORTED where the input (NULL: none) lacks a column that has a default: Isthmus cannot evaluate it. */
-ist_status ist__features_check_defaults(const ist__protocol *protocol, const ist__metadata *metadata,
-                                        const struct ArrowSchema *input, ist_error *err);
 /* Is a feature listed (or implied by legacy versions)? */
 bool ist__features_supported(const ist__protocol *protocol, const char *feature);
 /* Supported and switched on by its property ("delta.enableDeletionVectors", "delta.enableInCommitTimestamps"...). */

@@ -51,7 +51,7 @@ static const feature features[] = {
     {"inCommitTimestamp", 0, "delta.enableInCommitTimestamps", WRITE_ALWAYS, NULL},
     /* clustering asks a writer for statistics on the clustering columns, and every file gets them on all columns */
     {"clustering", 0, NULL, WRITE_ALWAYS, NULL},
-    {"allowColumnDefaults", 0, NULL, WRITE_ALWAYS, NULL}, /* ist__features_check_defaults */
+    {"allowColumnDefaults", 0, NULL, WRITE_ALWAYS, NULL}, /* ist__schema_merge wants such columns in the input */
     {"icebergCompatV1", 0, "delta.enableIcebergCompatV1", WRITE_NO_PROPERTY, NULL},
     {"icebergCompatV2", 0, "delta.enableIcebergCompatV2", WRITE_NO_PROPERTY, NULL},
     {"catalogManaged", 0, NULL, WRITE_BY_CATALOG, NULL},
@@ -220,33 +220,5 @@ ist_status ist__features_check_write(const ist__protocol *protocol, const ist__m
 done:
     yyjson_doc_free(schema);
     ist_buffer_free(&names);
-    return status;
-}
-
-ist_status ist__features_check_defaults(const ist__protocol *protocol, const ist__metadata *metadata,
-                                        const struct ArrowSchema *input, ist_error *err)
-{
-    if (!ist__features_supported(protocol, "allowColumnDefaults"))
-        return IST_OK;
-    yyjson_doc *schema;
-    IST_TRY(parse_schema(metadata, &schema, err));
-    ist_status status = IST_OK;
-    yyjson_val *field;
-    size_t i, count;
-    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(schema), "fields"), i, count, field) {
-        const char *name = yyjson_get_str(yyjson_obj_get(field, "name"));
-        if (!name || !yyjson_obj_get(yyjson_obj_get(field, "metadata"), "CURRENT_DEFAULT"))
-            continue;
-        bool present = false;
-        for (int64_t k = 0; input && k < input->n_children; k++)
-            present = present || strcasecmp(input->children[k]->name, name) == 0;
-        if (!present) {
-            status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
-                                   "column '%s' has a default (allowColumnDefaults), which Isthmus does not evaluate: "
-                                   "give the column in the input", name);
-            break;
-        }
-    }
-    yyjson_doc_free(schema);
     return status;
 }

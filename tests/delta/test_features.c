@@ -103,31 +103,12 @@ static void test_delta_features__enabled(void **state)
     assert_true(ist__features_supported(&old, "checkConstraints"));
 }
 
-static void test_delta_features__defaults(void **state)
-{
-    (void)state;
-    static const char schema[] = "{\"type\":\"struct\",\"fields\":["
-                                 "{\"name\":\"a\",\"type\":\"long\",\"nullable\":true,\"metadata\":{}},"
-                                 "{\"name\":\"b\",\"type\":\"long\",\"nullable\":true,\"metadata\":{\"CURRENT_DEFAULT\":\"7\"}}]}";
-    ist_error err = IST_ERROR_INIT;
-    ist__protocol with = protocol_of(1, 7, NAMES("allowColumnDefaults")), without = protocol_of(1, 2, NULL, 0);
-    ist__metadata metadata = metadata_of(schema, NULL, 0);
-    struct ArrowSchema b = {.name = "B"}, a = {.name = "a"}, *both[] = {&a, &b};
-    struct ArrowSchema input = {.n_children = 1, .children = both};
-    assert_ok(ist__features_check_defaults(&without, &metadata, &input, &err), err);
-    assert_int_equal(ist__features_check_defaults(&with, &metadata, &input, &err), IST_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "column 'b' has a default"));
-    input.n_children = 2;
-    assert_ok(ist__features_check_defaults(&with, &metadata, &input, &err), err);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delta_features__reading),
         cmocka_unit_test(test_delta_features__writing),
         cmocka_unit_test(test_delta_features__enabled),
-        cmocka_unit_test(test_delta_features__defaults),
     };
     return run_group(tests, argc, argv);
 }

@@ -131,7 +131,8 @@ static void test_delta_schema__merge_tells_every_problem_at_once(void **state)
     add_type(input.children[2], "NAME", NANOARROW_TYPE_STRING);
     add_type(input.children[3], "more", NANOARROW_TYPE_BOOL);
     const char table[] = STRUCT(FIELD("id", "\"long\"", "true") "," FIELD("name", "\"string\"", "true") "," FIELD(
-        "must", "\"date\"", "false"));
+        "must", "\"date\"", "false") ",{\"name\":\"filled\",\"type\":\"long\",\"nullable\":true,"
+        "\"metadata\":{\"CURRENT_DEFAULT\":\"7\"}}");
     assert_int_equal(ist__schema_merge(table, &input, false, "main.demo.t", &out, &changed, &err), IST_BAD_INPUT);
     assert_non_null(strstr(err.message, "main.demo.t"));
     assert_non_null(strstr(err.message, "'id' is string in the input but long in the table"));
@@ -139,6 +140,7 @@ static void test_delta_schema__merge_tells_every_problem_at_once(void **state)
     assert_non_null(strstr(err.message, "'more' (boolean) is not in the table"));
     assert_non_null(strstr(err.message, "'NAME' differs only in case from the table's 'name'"));
     assert_non_null(strstr(err.message, "'must' must not be null"));
+    assert_non_null(strstr(err.message, "'filled' has a default value in SQL"));
     assert_non_null(strstr(err.message, "mergeSchema=True"));
     input.release(&input);
     ist_buffer_free(&out);
