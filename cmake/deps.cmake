@@ -64,4 +64,3 @@ find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_library(MICROHTTPD_LIBRARY microhttpd REQUIRED)
 
-find_library(ZSTD_LIBRARY zstd REQUIRED)
