@@ -8,6 +8,7 @@ Handles do not survive a fork (PySpark forks its workers): objects refuse to be 
 (`client`) are opened again there.
 """
 
+import errno
 import json
 import os
 import threading
@@ -31,6 +32,17 @@ _ERRORS = {
     lib.IST_CANCELLED: errors.CancelledError,
     lib.IST_NO_MEMORY: errors.NoMemoryError,
     lib.IST_INTERNAL: errors.InternalError,
+}
+# What the library's streams return (src/shim/stream.c).
+_ERRNO = {
+    errno.ENOENT: errors.NotFoundError,
+    errno.EEXIST: errors.AlreadyExistsError,
+    errno.EAGAIN: errors.RetryableError,
+    errno.EACCES: errors.ForbiddenError,
+    errno.ENOTSUP: errors.UnsupportedError,
+    errno.EINVAL: errors.BadInputError,
+    errno.ECANCELED: errors.CancelledError,
+    errno.ENOMEM: errors.NoMemoryError,
 }
 MODES = {
     "append": lib.IST_WRITE_APPEND,
@@ -160,30 +172,48 @@ def reader_of(data, schema=None):
     )
 
 
+def address(pointer):
+    return int(ffi.cast("uintptr_t", pointer))
+
+
 def export_stream(data):
     """An ArrowArrayStream * over data, to be given to a function that takes it."""
     stream = ffi.new("struct ArrowArrayStream *")
-    reader_of(data)._export_to_c(int(ffi.cast("uintptr_t", stream)))
+    reader_of(data)._export_to_c(address(stream))
     return stream
 
 
 def _import_stream(stream, *owners):
-    """A pyarrow reader over a C stream that needs `owners` to stay alive."""
-    reader = pa.RecordBatchReader._import_from_c(int(ffi.cast("uintptr_t", stream)))
-    return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, owners))
+    """A pyarrow reader over a C stream of the library, which needs `owners` to stay alive."""
+    schema = ffi.new("struct ArrowSchema *")
+    stream = ffi.gc(stream, _release_stream)
+    _check_stream(stream, stream.get_schema(stream, schema))
+    schema = pa.Schema._import_from_c(address(schema))
+    return pa.RecordBatchReader.from_batches(schema, _batches(stream, schema, owners))
 
 
-def _batches(reader, owners):
+def _check_stream(stream, code):
+    if code != 0:
+        raise _ERRNO.get(code, errors.StorageError)(_string(stream.get_last_error(stream)))
+
+
+def _batches(stream, schema, owners):
+    # Not by pyarrow's own reader of C streams, which knows but few errors.
     try:
-        yield from reader
-    except pa.ArrowNotImplementedError as error:
-        raise errors.UnsupportedError(str(error)) from None
-    except pa.ArrowInvalid as error:
-        raise errors.BadInputError(str(error)) from None
-    except (pa.ArrowException, OSError) as error:
-        raise errors.StorageError(str(error)) from None
+        while True:
+            array = ffi.new("struct ArrowArray *")
+            _check_stream(stream, stream.get_next(stream, array))
+            if array.release == ffi.NULL:
+                return
+            yield pa.RecordBatch._import_from_c(address(array), schema)
     finally:
-        del reader, owners  # in this order: the stream before what it reads from
+        _release_stream(stream)
+        del owners  # after the stream that reads from them
+
+
+def _release_stream(stream):
+    if stream.release != ffi.NULL:
+        stream.release(stream)
 
 
 class _Schema:
@@ -191,7 +221,7 @@ class _Schema:
 
     def __init__(self, schema):
         self.c = ffi.new("struct ArrowSchema *")
-        schema._export_to_c(int(ffi.cast("uintptr_t", self.c)))
+        schema._export_to_c(address(self.c))
 
     def __enter__(self):
         return self.c
@@ -204,7 +234,7 @@ class _Schema:
 def _schema(function, pointer):
     schema = ffi.new("struct ArrowSchema *")
     call(function, pointer, schema)
-    return pa.Schema._import_from_c(int(ffi.cast("uintptr_t", schema)))
+    return pa.Schema._import_from_c(address(schema))
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------

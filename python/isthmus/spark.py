@@ -306,9 +306,8 @@ def relabel(batch, schema):
     if batch.schema.equals(schema):
         return batch
     array = native.ffi.new("struct ArrowArray *")
-    address = int(native.ffi.cast("uintptr_t", array))
-    batch._export_to_c(address)
-    return pa.RecordBatch._import_from_c(address, schema)
+    batch._export_to_c(native.address(array))
+    return pa.RecordBatch._import_from_c(native.address(array), schema)
 
 
 def inputs_of(df):
