@@ -147,13 +147,12 @@ def _write(place, reader, app_id, options):
         if options["mode"] == "append" and not transaction.changes_metadata:
             result = commit_append(store, place, context, actions, app_id, options["engine"])
         else:
-            result = _commit(transaction, context, actions, store, reader.schema, options)
+            result = _without_doubles(store, actions,
+                                      _commit(transaction, context, actions, store, reader.schema, options))
     except errors.IsthmusError:
         discard_uncommitted(store, [actions], app_id)
         raise
-    if result.already:
-        store.discard(actions)
-    elif place.staged or transaction.changes_metadata:
+    if not result.already and (place.staged or transaction.changes_metadata):
         place.publish(native.Snapshot(store))
     return result
 
@@ -175,15 +174,27 @@ def _commit(transaction, context, actions, store, schema, options):
 
 def commit_append(store, place, context, actions, app_id, engine):
     """Commit an append through the node's daemon, or by itself where there is none or it goes away. The idempotency key
-    makes the second try safe."""
+    makes the second try safe. Files are removed when rows with the key were there already."""
+    handed_over = False
     try:
-        return native.client().commit(store.uri, context, actions, app_id, place.name, engine)
+        result = native.client().commit(store.uri, context, actions, app_id, place.name, engine)
     except errors.RetryableError:
         native.forget_client()
+        handed_over = True
     except errors.NotFoundError:
         if _daemon_answers():
             raise
-    return native.commit_direct(store, context, actions, app_id, place.name, engine)
+    else:
+        return _without_doubles(store, actions, result)
+    result = native.commit_direct(store, context, actions, app_id, place.name, engine)
+    # What a daemon committed before it went away may be these very files: then they are the table's.
+    return result if handed_over else _without_doubles(store, actions, result)
+
+
+def _without_doubles(store, actions, result):
+    if result.already:
+        store.discard(actions)
+    return result
 
 
 def _daemon_answers():
