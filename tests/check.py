@@ -63,7 +63,7 @@ def pytest(*arguments):
 STAGES = {
     "c": lambda: ctest("dev"),
     "asan": lambda: ctest("asan"),
-    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog|store"),
+    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog"),
     "python": lambda: pytest(),
 }
 
