@@ -123,14 +123,6 @@ static void wait_for(fixture *f, const char *name, int64_t value)
     fail_msg("%s is %ld, not %ld", name, (long)counter(f, name), (long)value);
 }
 
-/* The server's thread is in this process: it closes what it has passed a moment after the client has it. */
-static void wait_for_open_files(int count)
-{
-    for (int i = 0; i < 1000 && open_files() != count; i++)
-        usleep(5000);
-    assert_int_equal(open_files(), count);
-}
-
 static ist_chunk_info put(fixture *f, const char *exchange, int64_t first, int64_t rows)
 {
     struct ArrowArrayStream stream;
@@ -165,6 +157,14 @@ static int open_files(void)
     for (int fd = 0; fd < 4096; fd++)
         count += fcntl(fd, F_GETFD) >= 0;
     return count;
+}
+
+/* The server's thread is in this process: it closes what it has passed a moment after the client has it. */
+static void wait_for_open_files(int count)
+{
+    for (int i = 0; i < 1000 && open_files() != count; i++)
+        usleep(5000);
+    assert_int_equal(open_files(), count);
 }
 
 /* ---- the ordinary way ---------------------------------------------------------------------------------------- */
