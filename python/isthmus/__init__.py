@@ -56,10 +56,10 @@ class _WhenImported(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        importlib.import_module("isthmus.ray").install()
+        importlib.import_module("isthmus.ray")
 
 
 if "ray.data" in sys.modules:
-    importlib.import_module("isthmus.ray").install()
+    importlib.import_module("isthmus.ray")
 else:
     sys.meta_path.insert(0, _WhenImported())

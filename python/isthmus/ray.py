@@ -1,6 +1,6 @@
 """Ray's side: Datasets from Spark DataFrames and Delta tables, and Datasets into tables of the catalog.
 
-`import isthmus` adds to Ray Data (now, or when ray.data is imported):
+Importing this module adds to Ray Data; `import isthmus` sees to it, at once or when ray.data is imported:
 
     ray.data.from_spark(df, use_spark_chunk_api=True)       in place of the one that needs RayDP
     Dataset.write_databricks_table(name, mode="append", mergeSchema=False, ...)
@@ -383,11 +383,7 @@ def _remembering_inputs(materialize):
     return wrapper
 
 
-def install():
-    """Add all this to Ray Data. Harmless to repeat."""
-    if getattr(Dataset, "write_databricks_table", None) is write_databricks_table:
-        return
-    ray.data.from_spark = ray.data.read_api.from_spark = from_spark
-    Dataset.to_spark = to_spark
-    Dataset.write_databricks_table = write_databricks_table
-    Dataset.materialize = _remembering_inputs(Dataset.materialize)
+ray.data.from_spark = ray.data.read_api.from_spark = from_spark
+Dataset.to_spark = to_spark
+Dataset.write_databricks_table = write_databricks_table
+Dataset.materialize = _remembering_inputs(Dataset.materialize)
