@@ -24,10 +24,6 @@ const cli_page cmd_run_page = {
     .examples = examples,
 };
 
-/* Where python3 is, seen from the folder that holds the isthmus package (lib/python3.x/site-packages, or python/ in a
- * development tree). */
-static const char *const near_package[] = {"../../../bin/python3", "../.venv/bin/python3"};
-
 /* Write the Python to run into path. */
 static void find_python(char path[PATH_MAX])
 {
@@ -42,15 +38,13 @@ static void find_python(char path[PATH_MAX])
     char *end = self + size - strlen(inside);
     if (strcmp(end, inside) != 0)
         return;
-    *end = '\0';
-    for (size_t i = 0; i < sizeof near_package / sizeof *near_package; i++) {
-        char candidate[PATH_MAX];
-        int n = snprintf(candidate, sizeof candidate, "%s/%s", self, near_package[i]);
-        if (n > 0 && n < PATH_MAX && access(candidate, X_OK) == 0) {
-            snprintf(path, PATH_MAX, "%s", candidate);
-            return;
-        }
-    }
+    *end = '\0'; /* the folder that holds the package: lib/python3.x/site-packages, or python in a development tree */
+    const char *folder = strrchr(self, '/');
+    bool installed = folder && strcmp(folder, "/site-packages") == 0;
+    char candidate[PATH_MAX];
+    int n = snprintf(candidate, sizeof candidate, "%s/%s", self, installed ? "../../../bin/python3" : "../.venv/bin/python3");
+    if (n > 0 && n < PATH_MAX && access(candidate, X_OK) == 0)
+        snprintf(path, PATH_MAX, "%s", candidate);
 }
 
 ist_status cmd_run(cli_call *call, ist_error *err)
