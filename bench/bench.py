@@ -53,9 +53,15 @@ def make_spark():
 
 
 def start_ray():
-    import ray
+    import logging
 
-    ray.init(num_cpus=2, object_store_memory=4 << 30, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    import ray
+    import ray.data
+
+    # Worker processes stay once they are started: what is timed is the work in them, not Ray starting Python.
+    ray.init(num_cpus=2, object_store_memory=4 << 30, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+             _system_config={"idle_worker_killing_time_threshold_ms": 3_600_000, "worker_maximum_startup_concurrency": 100})
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     ray.data.range(10).materialize()
     return ray
@@ -162,6 +168,32 @@ def bench_appends(folder, runs, tasks=100):
     frame = pd.DataFrame({"id": range(100), "v": [float(i) for i in range(100)]})
     count = iter(range(10**6))
     landed = {}
+
+    @ray.remote(num_cpus=0.02)
+    class Gate:
+        """Opens when every worker process has come to it with both libraries imported."""
+
+        def __init__(self):
+            self.waiting = 0
+
+        def arrive(self):
+            self.waiting += 1
+
+        def open(self):
+            return self.waiting >= tasks
+
+    @ray.remote(num_cpus=0.019)
+    def come(gate):
+        import deltalake  # noqa: F401
+        import isthmus  # noqa: F401
+
+        ray.get(gate.arrive.remote())
+        while not ray.get(gate.open.remote()):
+            time.sleep(0.5)
+
+    gate = Gate.remote()
+    ray.get([come.remote(gate) for _ in range(tasks)])
+    ray.kill(gate)
 
     def way(name, module, cpus):
         @ray.remote(num_cpus=cpus, max_retries=0)
