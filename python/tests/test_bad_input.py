@@ -341,6 +341,20 @@ def test_daemon_killed_before_a_commit(other_daemon, table, spark):
     assert isthmus.Table(table).snapshot().rows == 4 and spark.read.format("delta").load(table).count() == 4
 
 
+def test_daemon_killed_after_a_commit(table, spark, monkeypatch):
+    """The daemon commits and dies before it answers: the second try finds the rows and leaves their files alone."""
+    commit = native.Client.commit
+
+    def commit_and_die(self, *args):
+        commit(self, *args)
+        raise errors.RetryableError("the daemon went away")
+
+    monkeypatch.setattr(native.Client, "commit", commit_and_die)
+    assert isthmus.write_deltalake(table, {"id": [4]}).already
+    assert isthmus.Table(table).to_arrow().num_rows == 4
+    assert spark.read.format("delta").load(table).count() == 4
+
+
 def test_daemon_killed_during_commits(other_daemon, table, spark):
     """Appends of many threads while the daemon dies: each is there once."""
     import threading
