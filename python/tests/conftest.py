@@ -47,6 +47,7 @@ def spark(services, connect_port, tmp_path_factory):
     session = (
         isthmus.spark.builder().master("local[2]").appName("tests").config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2").config("spark.driver.memory", "1g")
+        .config("spark.databricks.delta.snapshotPartitions", "2")  # of 50 small tasks for each look at a log
         .config("spark.sql.session.timeZone", "America/New_York")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("spark-warehouse")))
         .config("spark.plugins", "org.apache.spark.sql.connect.SparkConnectPlugin")
