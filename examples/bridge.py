@@ -100,9 +100,9 @@ def main():
             .getOrCreate()
         )
         ray.init(num_cpus=2, object_store_memory=2 << 30, include_dashboard=False, logging_level="ERROR",
-                 log_to_driver=False)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+                 log_to_driver=False, _system_config={"worker_maximum_startup_concurrency": 20})
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         before = isthmus.daemon_counters()
 
     with report.step("write main.demo.events, 8 partitions", "Spark") as row:

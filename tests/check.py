@@ -1,7 +1,7 @@
 """Run every test and end with "N passed, N failed".
 
 Stages: C tests, the same under ASan/UBSan (with the fuzz corpora), the concurrent modules under TSan, Python tests with
-real Spark and real Ray. A stage that cannot be built counts as one failure; the others still run.
+real Spark and real Ray, and the demo on small data, which checks itself. A stage that cannot be built counts as one failure; the others still run.
 """
 
 import os
@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -60,11 +61,20 @@ def pytest(*arguments):
     return read_junit(report)
 
 
+def demo():
+    with tempfile.TemporaryDirectory(prefix="isthmus_demo_", ignore_cleanup_errors=True) as home:
+        environment = {**os.environ, "ISTHMUS_HOME": home}
+        code = run(["isthmus", "run", "examples/bridge.py", "--rows", "20000", "--tasks", "20"], env=environment)
+        run([sys.executable, "-c", "import isthmus; isthmus.stop()"], env=environment)
+    return (1, 0, 0, []) if code == 0 else (0, 1, 0, [f"examples/bridge.py ended with {code}"])
+
+
 STAGES = {
     "c": lambda: ctest("dev"),
     "asan": lambda: ctest("asan"),
     "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog"),
     "python": lambda: pytest(),
+    "demo": demo,
 }
 
 
