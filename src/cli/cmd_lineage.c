@@ -51,17 +51,25 @@ static const char *member(yyjson_val *edge, const char *key)
     return text ? text : "";
 }
 
+/* "<- main.demo.events  by bridge.py (ray), 2026-11-23 09:00:00 UTC"; a job alone where no table is at the other end. */
 static void print_edge(const char *arrow, int depth, const char *table, yyjson_val *edge)
 {
+    const char *time = member(edge, "event_time"); /* ISO 8601, UTC */
     printf("%*s%s ", depth * 2, "", arrow);
-    cli_print_safe(stdout, *table ? table : "(not a table)");
-    fputs("  [", stdout);
+    if (*table) {
+        cli_print_safe(stdout, table);
+        fputs("  by ", stdout);
+    }
     cli_print_safe(stdout, member(edge, "job"));
-    fputs(", ", stdout);
+    fputs(" (", stdout);
     cli_print_safe(stdout, member(edge, "engine"));
-    fputs(", ", stdout);
-    cli_print_safe(stdout, member(edge, "event_time"));
-    fputs("]\n", stdout);
+    fputs(")", stdout);
+    if (strlen(time) > 19) {
+        char text[32];
+        snprintf(text, sizeof text, ", %.10s %.8s UTC", time, time + 11);
+        cli_print_safe(stdout, text);
+    }
+    fputs("\n", stdout);
 }
 
 /* The edges of one table in one direction, and below each the edges of the table at its other end. Runs of one job
