@@ -93,6 +93,24 @@ IST_API ist_status ist_catalog_get_credentials(ist_catalog *catalog, const char 
                                                ist_error *err);
 
 /*
+ * Commits of a catalog-managed Delta table (Unity Catalog's "Delta commits" preview API). The catalog says which staged
+ * commit is a version; isthmus/table.h opens such a table with all that goes with it, so few need these two.
+ *   request  {"table_id", "table_uri", "start_version", "end_version"?}
+ * Appends {"commits": [{"version", "timestamp", "file_name", "file_size", "file_modification_timestamp"}...],
+ * "latest_table_version"}: the ratified commits of that range which the catalog does not know to be published.
+ */
+IST_API ist_status ist_catalog_get_commits(ist_catalog *catalog, const char *request, ist_buffer *out,
+                                           ist_error *err);
+/*
+ * Ratify a staged commit as the table's next version, or say what is published, or both.
+ *   body  {"table_id", "table_uri", "commit_info"?: a commit as above, "latest_backfilled_version"?, "metadata"?}
+ * The same commit again is no error. Errors besides the usual: IST_CONFLICT (another commit has that version),
+ * IST_RETRYABLE with code 429 (too many unpublished commits: publish first; it is not repeated here), IST_BAD_INPUT (a
+ * version is left out, or the table is none that the catalog commits to).
+ */
+IST_API ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, ist_error *err);
+
+/*
  * The columns member of CreateTable for a Delta schema.
  *   schema             Delta schema JSON, {"type": "struct", "fields": [...]}
  *   partition_columns  names in partition order; NULL with count 0 for none

@@ -127,6 +127,16 @@ ist_status ist_catalog_get_credentials(ist_catalog *catalog, const char *request
     return catalog->backend->get_credentials(catalog->self, request, out, err);
 }
 
+ist_status ist_catalog_get_commits(ist_catalog *catalog, const char *request, ist_buffer *out, ist_error *err)
+{
+    return catalog->backend->get_commits(catalog->self, request, out, err);
+}
+
+ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, ist_error *err)
+{
+    return catalog->backend->commit(catalog->self, body, err);
+}
+
 ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err)
 {
     return catalog->backend->get_metastore(catalog->self, out, err);

@@ -12,6 +12,7 @@
 IST_BEGIN_DECLS
 
 #define IST__CATALOG_PATH "/api/2.1/unity-catalog"
+#define IST__COMMITS_PATH IST__CATALOG_PATH "/delta/preview/commits"
 #define IST__LINEAGE_POST_PATH "/api/v1/lineage" /* where OpenLineage's HTTP transport posts */
 #define IST__LINEAGE_GET_PATH "/api/2.1/isthmus/lineage"
 #define IST__HEALTH_PATH "/healthz" /* answers without a token */
@@ -124,6 +125,8 @@ typedef struct ist__catalog_backend {
                        const char *page_token, ist_buffer *out, ist_error *err);
     ist_status (*create_staging_table)(void *self, const ist__name *name, ist_buffer *out, ist_error *err);
     ist_status (*get_credentials)(void *self, const char *request, ist_buffer *out, ist_error *err);
+    ist_status (*get_commits)(void *self, const char *request, ist_buffer *out, ist_error *err);
+    ist_status (*commit)(void *self, const char *body, ist_error *err);
     ist_status (*get_metastore)(void *self, ist_buffer *out, ist_error *err);
     ist_status (*post_lineage)(void *self, const char *event, ist_error *err);
     ist_status (*get_lineage)(void *self, const char *dataset, ist_buffer *out, ist_error *err);

@@ -624,6 +624,18 @@ done:
     return status;
 }
 
+/* This catalog commits to no table yet: it makes none that is catalog-managed. */
+static ist_status local_get_commits(void *self, const char *json, ist_buffer *out, ist_error *err)
+{
+    (void)self, (void)json, (void)out;
+    return ist__uc_error(err, IST__UC_UNIMPLEMENTED, "this catalog keeps no commits of tables");
+}
+
+static ist_status local_commit(void *self, const char *body, ist_error *err)
+{
+    return local_get_commits(self, body, NULL, err);
+}
+
 static ist_status local_get_metastore(void *self, ist_buffer *out, ist_error *err)
 {
     return ist_buffer_printf(out, err, "{\"metastore_id\":\"%s\"}", ((ist__local *)self)->metastore_id);
@@ -700,6 +712,8 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
         .list = local_list,
         .create_staging_table = local_create_staging_table,
         .get_credentials = local_get_credentials,
+        .get_commits = local_get_commits,
+        .commit = local_commit,
         .get_metastore = local_get_metastore,
         .post_lineage = ist__local_post_lineage,
         .get_lineage = ist__local_get_lineage,

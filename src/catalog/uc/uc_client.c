@@ -120,9 +120,10 @@ static void back_off(CURL *curl, int attempt)
  * Send a request and append the body of a 2xx answer to out.
  * A request is repeated after a passing fault when repeating is harmless: a GET always, others only when the server
  * has not taken the request on (no connection, or 429).
+ *   wait_on_429  false: 429 asks the caller to do something first
  */
-static ist_status call(uc *client, const char *method, const char *path, const char *body, ist_buffer *out,
-                       ist_error *err)
+static ist_status call_with(uc *client, const char *method, const char *path, const char *body, bool wait_on_429,
+                            ist_buffer *out, ist_error *err)
 {
     ist_buffer url = IST_BUFFER_INIT, reply = {.limit = IST__CATALOG_REPLY_MAX};
     ist_status status = IST_OK;
@@ -142,7 +143,7 @@ static ist_status call(uc *client, const char *method, const char *path, const c
             char what[512];
             snprintf(what, sizeof what, "%s %.400s", method, path);
             status = ist__uc_error_from_reply(http, reply.data, reply.size, what, err);
-            again = status == IST_RETRYABLE && (is_get || http == 429);
+            again = status == IST_RETRYABLE && (is_get || (http == 429 && wait_on_429));
         }
         if (!again || attempt + 1 == ATTEMPTS_MAX)
             break;
@@ -155,6 +156,12 @@ done:
     ist_buffer_free(&url);
     ist_buffer_free(&reply);
     return status;
+}
+
+static ist_status call(uc *client, const char *method, const char *path, const char *body, ist_buffer *out,
+                       ist_error *err)
+{
+    return call_with(client, method, path, body, true, out, err);
 }
 
 ist_status ist__uc_reply_check(const char *body, size_t size, ist_buffer *out, ist_error *err)
@@ -279,6 +286,17 @@ static ist_status uc_get_credentials(void *self, const char *request, ist_buffer
                 request, out, err);
 }
 
+/* The API has its request in the body of a GET. */
+static ist_status uc_get_commits(void *self, const char *request, ist_buffer *out, ist_error *err)
+{
+    return call(self, "GET", IST__COMMITS_PATH, request, out, err);
+}
+
+static ist_status uc_commit(void *self, const char *body, ist_error *err)
+{
+    return call_with(self, "POST", IST__COMMITS_PATH, body, false, NULL, err);
+}
+
 static ist_status uc_get_metastore(void *self, ist_buffer *out, ist_error *err)
 {
     return call(self, "GET", IST__CATALOG_PATH "/metastore_summary", NULL, out, err);
@@ -352,6 +370,8 @@ ist_status ist__uc_open(const char *uri, const char *token, ist_catalog *out, is
         .list = uc_list,
         .create_staging_table = uc_create_staging_table,
         .get_credentials = uc_get_credentials,
+        .get_commits = uc_get_commits,
+        .commit = uc_commit,
         .get_metastore = uc_get_metastore,
         .post_lineage = uc_post_lineage,
         .get_lineage = uc_get_lineage,
