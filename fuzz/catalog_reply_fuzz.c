@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (ist__uc_error_body(&err, &out, NULL) != IST_OK)
             abort();
-    } else if (ist__uc_reply_check(body, size - 1, &out, &err) == IST_OK && out.size != size - 1) {
+    } else if (ist__uc_reply_check(body, size - 1, false, &out, &err) == IST_OK && out.size != size - 1) {
         abort();
     }
     ist_buffer_free(&out);

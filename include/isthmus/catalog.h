@@ -24,16 +24,28 @@ IST_BEGIN_DECLS
 
 typedef struct ist_catalog ist_catalog;
 
+/*
+ * Where the catalog is and as whom to ask. What is NULL here is looked for, in this order:
+ *   1. $ISTHMUS_CATALOG and $ISTHMUS_TOKEN
+ *   2. Databricks' settings: $DATABRICKS_HOST with $DATABRICKS_TOKEN, or with $DATABRICKS_CLIENT_ID and
+ *      $DATABRICKS_CLIENT_SECRET (OAuth client credentials), or the profile $DATABRICKS_CONFIG_PROFILE
+ *   3. what `isthmus serve` left in $ISTHMUS_HOME/server.json
+ *   4. the profile DEFAULT, where ~/.databrickscfg ($DATABRICKS_CONFIG_FILE) has one
+ * A token that was found goes to the server that it was found for, and to no other.
+ */
 typedef struct ist_catalog_options {
     uint32_t size;
-    const char *uri; /* "http://127.0.0.1:8080", or "sqlite:/path/catalog.db" for the local catalog in this process;
-                        NULL for $ISTHMUS_CATALOG, else what `isthmus serve` left in $ISTHMUS_HOME/server.json */
-    const char *token; /* NULL for $ISTHMUS_TOKEN, else from server.json if that is the server's */
+    const char *uri; /* "http://127.0.0.1:8080"; "databricks:PROFILE", or "databricks" for what 2 and 4 say; or
+                        "sqlite:/path/catalog.db" for the local catalog in this process */
+    const char *token;
     const char *storage_root; /* local only: where managed tables live; NULL for the database's folder + /warehouse */
+    const char *ca_file; /* PEM file of the authorities that https is checked against; NULL for $ISTHMUS_CA_FILE, else
+                            the file that server.json names, else the system's */
+    int64_t timeout_ms;  /* most time that one call takes, with all its attempts; 0 for two minutes */
 } ist_catalog_options;
 
 #define IST_CATALOG_OPTIONS_INIT                                                                                       \
-    { sizeof(ist_catalog_options), NULL, NULL, NULL }
+    { sizeof(ist_catalog_options), NULL, NULL, NULL, NULL, 0 }
 
 /* Errors: IST_NOT_FOUND (no catalog configured: the message tells how to start one), IST_BAD_INPUT, IST_IO. */
 IST_API ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err);
@@ -118,6 +130,16 @@ IST_API ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, is
  */
 IST_API ist_status ist_catalog_columns(const char *schema, const char *const *partition_columns,
                                        size_t partition_column_count, ist_buffer *out, ist_error *err);
+
+/*
+ * Any REST call, for what has none here.
+ *   method  GET, HEAD, PUT, POST, PATCH or DELETE; the first three are repeated after a passing fault
+ *   path    from the host on, with its query, encoded: "/api/2.1/unity-catalog/volumes?catalog_name=main"
+ *   body    JSON; NULL for none
+ * Appends the answer, which is JSON, or nothing. Errors besides the usual: IST_UNSUPPORTED (a sqlite: catalog).
+ */
+IST_API ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
+                                       ist_buffer *out, ist_error *err);
 
 /* Record one OpenLineage RunEvent (JSON text; see isthmus/lineage.h). */
 IST_API ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist_error *err);

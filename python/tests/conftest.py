@@ -15,8 +15,10 @@ import pytest
 HOME = tempfile.mkdtemp(prefix="ist-", dir="/tmp")
 os.environ["ISTHMUS_HOME"] = HOME
 os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-for name in ("ISTHMUS_CATALOG", "ISTHMUS_TOKEN", "ISTHMUS_SOCKET"):
-    os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith(("ISTHMUS_CATALOG", "ISTHMUS_TOKEN", "ISTHMUS_SOCKET",
+                                                            "ISTHMUS_CA_FILE", "DATABRICKS_"))]:
+    del os.environ[name]
+os.environ["DATABRICKS_CONFIG_FILE"] = f"{HOME}/none"
 
 import isthmus  # noqa: E402
 

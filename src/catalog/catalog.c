@@ -1,59 +1,25 @@
-/* catalog.c: which catalog to use, and the way from the public calls to it. */
+/* catalog.c: the way from the public calls to the catalog that is used. */
 #include "catalog/catalog_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char sqlite_scheme[] = "sqlite:";
-
-/* The token of server.json is for that server alone: it is not shown to any other. */
-static ist_status open_discovered(const char *uri, const char *token, ist_catalog *catalog, ist_error *err)
-{
-    ist_buffer home = IST_BUFFER_INIT;
-    ist__server_note note;
-    ist_error note_error = IST_ERROR_INIT;
-    ist_status status = ist__home(false, &home, &note_error);
-    if (status == IST_OK)
-        status = ist__server_note_read(home.data, &note, &note_error);
-    if (!uri && status == IST_NOT_FOUND) {
-        ist_error_set(err, status, 0, home.data,
-                      "no catalog: start one with `isthmus serve`, or set ISTHMUS_CATALOG to the URL of a Unity "
-                      "Catalog server");
-    } else if (!uri && status != IST_OK) {
-        ist_error_set(err, status, note_error.code, note_error.where, "%s", note_error.message);
-    } else {
-        if (!uri)
-            uri = note.url;
-        if (!token && status == IST_OK && strcmp(uri, note.url) == 0)
-            token = note.token;
-        status = ist__uc_open(uri, token, catalog, err);
-    }
-    ist_buffer_free(&home);
-    return status;
-}
-
-static const char *environment(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
 
 ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err)
 {
     const ist_catalog_options defaults = IST_CATALOG_OPTIONS_INIT;
     if (!options)
         options = &defaults;
-    const char *uri = options->uri ? options->uri : environment("ISTHMUS_CATALOG");
-    const char *token = options->token ? options->token : environment("ISTHMUS_TOKEN");
-
     ist_catalog *catalog = NULL;
+    ist__connection connection;
     *out = NULL;
-    IST_TRY(ist__alloc(1, sizeof *catalog, (void **)&catalog, err));
-    ist_status status;
-    if (uri && strncmp(uri, sqlite_scheme, strlen(sqlite_scheme)) == 0)
-        status = ist__local_open(uri + strlen(sqlite_scheme), options->storage_root, catalog, err);
-    else
-        status = open_discovered(uri, token, catalog, err);
+    ist_status status = ist__connection_find(options, &connection, err);
+    if (status == IST_OK)
+        status = ist__alloc(1, sizeof *catalog, (void **)&catalog, err);
+    if (status == IST_OK && connection.sqlite)
+        status = ist__local_open(connection.sqlite, options->storage_root, catalog, err);
+    else if (status == IST_OK)
+        status = ist__uc_open(&connection, catalog, err);
+    ist__connection_wipe(&connection);
     if (status != IST_OK) {
         free(catalog);
         return status;
@@ -135,6 +101,14 @@ ist_status ist_catalog_get_commits(ist_catalog *catalog, const char *request, is
 ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, ist_error *err)
 {
     return catalog->backend->commit(catalog->self, body, err);
+}
+
+ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
+                               ist_buffer *out, ist_error *err)
+{
+    if (!catalog->backend->request)
+        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "a sqlite: catalog has no REST API; start `isthmus serve`");
+    return catalog->backend->request(catalog->self, method, path, body, out, err);
 }
 
 ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err)

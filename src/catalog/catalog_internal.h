@@ -21,6 +21,7 @@ enum {
     IST__NAME_MAX = 255,                   /* of one part of a name */
     IST__PAGE_MAX = 100,                   /* objects of one page of a list, also the default: as Unity Catalog's */
     IST__LOCATION_MAX = 4096,              /* bytes of a location */
+    IST__TOKEN_MAX = 16384,                /* bytes of a bearer token */
     IST__CATALOG_REPLY_MAX = 64 << 20,     /* bytes of one answer of a catalog server */
     IST__CATALOG_BODY_MAX = 16 << 20,      /* bytes of one request to a catalog server */
 };
@@ -112,6 +113,43 @@ ist_status ist__write_private(const char *path, const char *data, size_t size, i
 /* Append a whole file of at most `limit` bytes. Errors: IST_NOT_FOUND, IST_NO_MEMORY, IST_IO. */
 ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err);
 
+/* connection.c ---------------------------------------------------------------------------------------------------- */
+
+/* Which catalog, and as whom. The texts are "" where they are not known. Wiped by ist__connection_wipe. */
+typedef struct ist__connection {
+    const char *sqlite; /* path of the local catalog's database, borrowed; NULL for a server */
+    char host[512]; /* "https://host[:port]" */
+    char token[IST__TOKEN_MAX + 1];
+    char client_id[256]; /* OAuth client credentials */
+    char client_secret[1024];
+    char ca_file[1024];
+    int64_t timeout_ms;
+} ist__connection;
+
+/* Find what to connect to: options, environment, Databricks' settings, server.json. Errors: those of ist_catalog_open. */
+ist_status ist__connection_find(const ist_catalog_options *options, ist__connection *out, ist_error *err);
+void ist__connection_wipe(ist__connection *connection);
+
+/* databricks_profile.c -------------------------------------------------------------------------------------------- */
+
+/* One section of a ~/.databrickscfg; "" for what it does not say. Holds secrets. */
+typedef struct ist__profile {
+    char host[512];
+    char token[IST__TOKEN_MAX + 1];
+    char client_id[256];
+    char client_secret[1024];
+    char auth_type[64];
+} ist__profile;
+
+enum { IST__PROFILE_FILE_MAX = 1 << 20 };
+
+/*
+ * Read the section `name` of an INI text. Keys that are none of the struct's are passed over.
+ * Errors: IST_NOT_FOUND (no such section), IST_BAD_INPUT (a line of the section that is no "key = value", a value that
+ * is too long: the message has the line's number and nothing of what is in it).
+ */
+ist_status ist__profile_read(const char *text, size_t size, const char *name, ist__profile *out, ist_error *err);
+
 /* The two catalogs ------------------------------------------------------------------------------------------------ */
 
 /* What a catalog implements; the calls of isthmus/catalog.h with names already split. `out` is never NULL. */
@@ -130,6 +168,9 @@ typedef struct ist__catalog_backend {
     ist_status (*get_metastore)(void *self, ist_buffer *out, ist_error *err);
     ist_status (*post_lineage)(void *self, const char *event, ist_error *err);
     ist_status (*get_lineage)(void *self, const char *dataset, ist_buffer *out, ist_error *err);
+    /* NULL where there is no REST API behind it. */
+    ist_status (*request)(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
+                          ist_error *err);
     void (*free)(void *self);
 } ist__catalog_backend;
 
@@ -138,10 +179,10 @@ struct ist_catalog {
     void *self;
 };
 
-/* Append a 2xx answer, which must be a JSON object. Errors: IST_BAD_INPUT. */
-ist_status ist__uc_reply_check(const char *body, size_t size, ist_buffer *out, ist_error *err);
-/* uri: "http(s)://host[:port]", with or without IST__CATALOG_PATH; token may be NULL. Fill *out. */
-ist_status ist__uc_open(const char *uri, const char *token, ist_catalog *out, ist_error *err);
+/* Append a 2xx answer, which must be a JSON object; with any_json any JSON, or nothing. Errors: IST_BAD_INPUT. */
+ist_status ist__uc_reply_check(const char *body, size_t size, bool any_json, ist_buffer *out, ist_error *err);
+/* Fill *out. */
+ist_status ist__uc_open(const ist__connection *connection, ist_catalog *out, ist_error *err);
 /* path of the database; storage_root NULL for its folder + /warehouse. */
 ist_status ist__local_open(const char *path, const char *storage_root, ist_catalog *out, ist_error *err);
 

@@ -25,6 +25,20 @@ ist_status ist__strdup(const char *text, char **out, ist_error *err)
     return IST_OK;
 }
 
+void ist__buffer_wipe(ist_buffer *buffer)
+{
+    if (buffer->data)
+        explicit_bzero(buffer->data, buffer->capacity);
+    ist_buffer_free(buffer);
+}
+
+void ist__text_wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 void ist__uuid(char out[37])
 {
     unsigned char b[16];

@@ -34,6 +34,11 @@ IST_BEGIN_DECLS
 ist_status ist__alloc(size_t count, size_t size, void **out, ist_error *err);
 ist_status ist__strdup(const char *text, char **out, ist_error *err);
 
+/* ist_buffer_free for secrets: the bytes are overwritten first. */
+void ist__buffer_wipe(ist_buffer *buffer);
+/* free for a secret text; NULL is allowed. */
+void ist__text_wipe(char *text);
+
 /* A new random UUID (version 4) in text. */
 void ist__uuid(char out[37]);
 
