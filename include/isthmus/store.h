@@ -18,6 +18,7 @@
 
 #include "isthmus/buffer.h"
 #include "isthmus/error.h"
+#include "isthmus/sys/credentials.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,10 +32,11 @@ typedef struct ist_store_writer ist_store_writer;
 typedef struct ist_store_options {
     uint32_t size; /* sizeof, set by the INIT macro */
     bool create;   /* make the root (a folder) if it is missing; otherwise a missing root is found out at first use */
+    ist_credentials *credentials; /* borrowed, the store holds a reference of its own; NULL for the environment's */
 } ist_store_options;
 
 #define IST_STORE_OPTIONS_INIT                                                                                         \
-    { sizeof(ist_store_options), false }
+    { sizeof(ist_store_options), false, NULL }
 
 typedef struct ist_store_entry {
     const char *path; /* relative to the root; borrowed for the callback */

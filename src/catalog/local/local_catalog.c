@@ -6,6 +6,7 @@
  * one transaction; every operation below runs inside one that its caller began, so that several could share one.
  */
 #include "catalog/local/local_internal.h"
+#include "catalog/local/vend.h"
 
 #include <ftw.h>
 #include <libgen.h>
@@ -582,42 +583,34 @@ static ist_status find_location(ist__db *db, const char *table_id, ist_buffer *o
     return ist_buffer_append_string(out, column_text(row, 0), err);
 }
 
-static ist_status locate(ist__local *local, yyjson_val *body, ist_buffer *out, ist_error *err)
+/* The location that a request is about, and whether it is to write there. */
+static ist_status locate(ist__local *local, yyjson_val *body, ist_buffer *out, ist__vend_request *wanted,
+                         ist_error *err)
 {
     static const char *const table_operations[] = {"READ", "READ_WRITE", NULL};
     static const char *const path_operations[] = {"PATH_READ", "PATH_READ_WRITE", "PATH_CREATE_TABLE", NULL};
-    const char *table_id, *url, *operation;
+    const char *url, *operation;
     IST_TRY(ist__json_text(body, "operation", true, &operation, err));
     IST_TRY(ist__json_text(body, "url", false, &url, err));
-    IST_TRY(ist__json_text(body, "table_id", !url, &table_id, err));
-    IST_TRY(one_of(operation, table_id ? table_operations : path_operations, "operation", err));
-    if (!table_id)
+    IST_TRY(ist__json_text(body, "table_id", !url, &wanted->table_id, err));
+    IST_TRY(one_of(operation, wanted->table_id ? table_operations : path_operations, "operation", err));
+    wanted->write = strcmp(operation, "READ") != 0 && strcmp(operation, "PATH_READ") != 0;
+    if (!wanted->table_id)
         return ist__location_normalize(url, out, err);
     IST_TRY(ist__db_begin(local->reader, err));
-    return ist__db_end(local->reader, find_location(local->reader, table_id, out, err), err);
+    return ist__db_end(local->reader, find_location(local->reader, wanted->table_id, out, err), err);
 }
 
 static ist_status local_get_credentials(void *self, const char *body, ist_buffer *out, ist_error *err)
 {
     yyjson_doc *in = NULL;
     ist_buffer location = IST_BUFFER_INIT;
+    ist__vend_request wanted = {.principal = PRINCIPAL};
     ist_status status = IST_OK;
     IST_TRY_GOTO(ist__json_read_object(body, &in, err));
-    IST_TRY_GOTO(locate(self, yyjson_doc_get_root(in), &location, err));
-    if (strncmp(location.data, "file:", 5) != 0) {
-        status = ist__uc_error(err, IST__UC_FAILED_PRECONDITION, "this server holds no credentials for %s",
-                               location.data);
-        goto done;
-    }
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_null(doc, root, "aws_temp_credentials");
-    yyjson_mut_obj_add_null(doc, root, "azure_user_delegation_sas");
-    yyjson_mut_obj_add_null(doc, root, "gcp_oauth_token");
-    yyjson_mut_obj_add_null(doc, root, "expiration_time");
-    yyjson_mut_obj_add_str(doc, root, "url", location.data);
-    status = ist__json_finish(doc, out, err);
+    IST_TRY_GOTO(locate(self, yyjson_doc_get_root(in), &location, &wanted, err));
+    wanted.url = location.data;
+    status = ist__vend(self, &wanted, out, err);
 done:
     yyjson_doc_free(in);
     ist_buffer_free(&location);
