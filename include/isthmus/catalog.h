@@ -51,8 +51,19 @@ typedef struct ist_catalog_options {
 IST_API ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err);
 IST_API void ist_catalog_free(ist_catalog *catalog);
 
-/* What kind of object a call is about. */
-typedef enum ist_securable { IST_SECURABLE_CATALOG, IST_SECURABLE_SCHEMA, IST_SECURABLE_TABLE } ist_securable;
+/* What kind of object a call is about; Unity Catalog's securables. Full names have as many parts as the comment shows. */
+typedef enum ist_securable {
+    IST_SECURABLE_CATALOG,           /* catalog */
+    IST_SECURABLE_SCHEMA,            /* catalog.schema */
+    IST_SECURABLE_TABLE,             /* catalog.schema.table */
+    IST_SECURABLE_VOLUME,            /* catalog.schema.volume */
+    IST_SECURABLE_FUNCTION,          /* catalog.schema.function */
+    IST_SECURABLE_REGISTERED_MODEL,  /* catalog.schema.model */
+    IST_SECURABLE_MODEL_VERSION,     /* catalog.schema.model.1: the fourth part is the version's number */
+    IST_SECURABLE_CREDENTIAL,        /* credential */
+    IST_SECURABLE_EXTERNAL_LOCATION, /* location */
+    IST_SECURABLE_METASTORE          /* "": there is one, which is neither made nor listed */
+} ist_securable;
 
 /*
  * The five operations, the same for every kind of object. Names are dotted full names ("main.demo.scores", parts may be

@@ -28,19 +28,28 @@ enum {
 
 /* catalog_names.c ------------------------------------------------------------------------------------------------- */
 
-/* A full name, split: part[0..count) are catalog, schema, table. */
+enum { IST__SECURABLE_COUNT = IST_SECURABLE_METASTORE + 1, IST__NAME_PARTS_MAX = 4 };
+
+/* A full name, split: part[0..count) are catalog, schema, table or the like, version of a model. */
 typedef struct ist__name {
     int count;
-    char part[3][IST__NAME_MAX + 1];
+    char part[IST__NAME_PARTS_MAX][IST__NAME_MAX + 1];
 } ist__name;
 
-/* Parts of the full name of an object of this kind: 1, 2, 3. */
+/* Parts of the full name of an object of this kind: 0 to 4. */
 int ist__securable_parts(ist_securable kind);
-/* "Catalog", "Schema", "Table"; "catalogs", "schemas", "tables". Static storage. */
+/* What it is in; the metastore's is the metastore. */
+ist_securable ist__securable_parent(ist_securable kind);
+/* "Catalog", "External location": in messages. All four are static storage. */
 const char *ist__securable_label(ist_securable kind);
+/* "catalogs", "external_locations": the member of a list's answer. */
 const char *ist__securable_plural(ist_securable kind);
+/* "catalogs", "external-locations": the segment of the REST path. */
+const char *ist__securable_path(ist_securable kind);
+/* "catalog", "external_location": Unity Catalog's securable_type. */
+const char *ist__securable_type(ist_securable kind);
 
-/* Split a dotted name of exactly `parts` parts (0 to 3), any of them in backquotes. Errors: IST_BAD_INPUT. */
+/* Split a dotted name of exactly `parts` parts (0 to 4), any of them in backquotes. Errors: IST_BAD_INPUT. */
 ist_status ist__name_split(const char *full_name, int parts, ist__name *out, ist_error *err);
 /* Append the parts joined by dots. */
 ist_status ist__name_join(const ist__name *name, ist_buffer *out, ist_error *err);
@@ -67,7 +76,14 @@ typedef enum ist__uc_code {
     IST__UC_TABLE_ALREADY_EXISTS,
     IST__UC_RESOURCE_ALREADY_EXISTS,
     IST__UC_ALREADY_EXISTS,
+    IST__UC_STORAGE_CREDENTIAL_ALREADY_EXISTS,
+    IST__UC_EXTERNAL_LOCATION_ALREADY_EXISTS,
     IST__UC_ABORTED,
+    IST__UC_COMMIT_VERSION_CONFLICT,
+    IST__UC_UPDATE_REQUIREMENT_CONFLICT,
+    IST__UC_COMMIT_STATE_UNKNOWN,
+    IST__UC_OUT_OF_RANGE,
+    IST__UC_UNSUPPORTED_TABLE_FORMAT,
     IST__UC_FAILED_PRECONDITION,
     IST__UC_PERMISSION_DENIED,
     IST__UC_UNAUTHENTICATED,

@@ -4,17 +4,35 @@
 #include <string.h>
 
 static const struct {
-    const char *label;
-    const char *plural;
-} kinds[] = {
-    [IST_SECURABLE_CATALOG] = {"Catalog", "catalogs"},
-    [IST_SECURABLE_SCHEMA] = {"Schema", "schemas"},
-    [IST_SECURABLE_TABLE] = {"Table", "tables"},
+    int parts;
+    ist_securable parent;
+    const char *label, *plural, *path, *type;
+} kinds[IST__SECURABLE_COUNT] = {
+    [IST_SECURABLE_CATALOG] = {1, IST_SECURABLE_METASTORE, "Catalog", "catalogs", "catalogs", "catalog"},
+    [IST_SECURABLE_SCHEMA] = {2, IST_SECURABLE_CATALOG, "Schema", "schemas", "schemas", "schema"},
+    [IST_SECURABLE_TABLE] = {3, IST_SECURABLE_SCHEMA, "Table", "tables", "tables", "table"},
+    [IST_SECURABLE_VOLUME] = {3, IST_SECURABLE_SCHEMA, "Volume", "volumes", "volumes", "volume"},
+    [IST_SECURABLE_FUNCTION] = {3, IST_SECURABLE_SCHEMA, "Function", "functions", "functions", "function"},
+    [IST_SECURABLE_REGISTERED_MODEL] = {3, IST_SECURABLE_SCHEMA, "Registered model", "registered_models", "models",
+                                        "registered_model"},
+    [IST_SECURABLE_MODEL_VERSION] = {4, IST_SECURABLE_REGISTERED_MODEL, "Model version", "model_versions", "models",
+                                     "model_version"},
+    [IST_SECURABLE_CREDENTIAL] = {1, IST_SECURABLE_METASTORE, "Storage credential", "credentials", "credentials",
+                                  "credential"},
+    [IST_SECURABLE_EXTERNAL_LOCATION] = {1, IST_SECURABLE_METASTORE, "External location", "external_locations",
+                                         "external-locations", "external_location"},
+    [IST_SECURABLE_METASTORE] = {0, IST_SECURABLE_METASTORE, "Metastore", "metastores", "metastore_summary",
+                                 "metastore"},
 };
 
 int ist__securable_parts(ist_securable kind)
 {
-    return (int)kind + 1;
+    return kinds[kind].parts;
+}
+
+ist_securable ist__securable_parent(ist_securable kind)
+{
+    return kinds[kind].parent;
 }
 
 const char *ist__securable_label(ist_securable kind)
@@ -25,6 +43,16 @@ const char *ist__securable_label(ist_securable kind)
 const char *ist__securable_plural(ist_securable kind)
 {
     return kinds[kind].plural;
+}
+
+const char *ist__securable_path(ist_securable kind)
+{
+    return kinds[kind].path;
+}
+
+const char *ist__securable_type(ist_securable kind)
+{
+    return kinds[kind].type;
 }
 
 /* Read one part at *text, bare or in backquotes (a doubled backquote is one), and move past it. */
@@ -56,7 +84,8 @@ static bool read_part(const char **text, char out[IST__NAME_MAX + 1])
 
 ist_status ist__name_split(const char *full_name, int parts, ist__name *out, ist_error *err)
 {
-    static const char *const shapes[] = {"''", "catalog", "catalog.schema", "catalog.schema.table"};
+    static const char *const shapes[] = {"''", "name", "catalog.schema", "catalog.schema.name",
+                                         "catalog.schema.model.version"};
     const char *at = full_name;
     memset(out, 0, sizeof *out);
     bool good = true;

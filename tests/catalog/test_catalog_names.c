@@ -65,11 +65,30 @@ static void test_catalog_names_location__one_spelling(void **state)
     }
 }
 
+static void test_catalog_names_kinds__parts_and_parents(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < IST__SECURABLE_COUNT; kind++) {
+        ist_securable parent = ist__securable_parent((ist_securable)kind);
+        int parts = ist__securable_parts((ist_securable)kind);
+        assert_int_equal(parts, kind == IST_SECURABLE_METASTORE ? 0 : ist__securable_parts(parent) + 1);
+        assert_non_null(ist__securable_label((ist_securable)kind));
+        assert_non_null(ist__securable_type((ist_securable)kind));
+    }
+    assert_string_equal(ist__securable_plural(IST_SECURABLE_EXTERNAL_LOCATION), "external_locations");
+    assert_string_equal(ist__securable_path(IST_SECURABLE_EXTERNAL_LOCATION), "external-locations");
+    ist__name name;
+    ist_error err = IST_ERROR_INIT;
+    assert_ok(ist__name_split("a.b.c.12", ist__securable_parts(IST_SECURABLE_MODEL_VERSION), &name, &err), err);
+    assert_string_equal(name.part[3], "12");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_catalog_names_split__backquotes),
         cmocka_unit_test(test_catalog_names_location__one_spelling),
+        cmocka_unit_test(test_catalog_names_kinds__parts_and_parents),
     };
     return run_group(tests, argc, argv);
 }
