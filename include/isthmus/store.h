@@ -86,6 +86,23 @@ IST_API ist_status ist_store_list(ist_store *store, const char *folder, const ch
 /* Remove an object; a missing one is no error. */
 IST_API ist_status ist_store_delete(ist_store *store, const char *path, ist_error *err);
 
+/*
+ * Folders. In a local folder they are real; in a cloud store a folder is there while there is an object in it, making and
+ * removing one does nothing there.
+ */
+
+/* The folders directly inside `folder`, in byte order; entry->size and modified_ms are 0. A missing folder lists nothing.
+ * Errors: IST_UNSUPPORTED (the store cannot tell). */
+IST_API ist_status ist_store_list_folders(ist_store *store, const char *folder, ist_store_list_cb cb, void *payload,
+                                          ist_error *err);
+/* Make a folder and those that lead to it; one that is there is no error. Errors: IST_ALREADY_EXISTS (as an object). */
+IST_API ist_status ist_store_make_folder(ist_store *store, const char *path, ist_error *err);
+/* Remove an empty folder; a missing one is no error. Errors: IST_CONFLICT (something is in it). */
+IST_API ist_status ist_store_delete_folder(ist_store *store, const char *path, ist_error *err);
+/* Give an object or a folder another name, at once; folders that lead to it are made. Errors: IST_NOT_FOUND,
+ * IST_ALREADY_EXISTS (nothing is replaced), IST_UNSUPPORTED (the store has no such operation). */
+IST_API ist_status ist_store_rename(ist_store *store, const char *from, const char *to, ist_error *err);
+
 /* Ranged reads of one object. */
 IST_API ist_status ist_store_reader_open(ist_store *store, const char *path, ist_store_reader **out, ist_error *err);
 IST_API uint64_t ist_store_reader_size(const ist_store_reader *reader);

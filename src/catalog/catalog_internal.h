@@ -15,6 +15,7 @@ IST_BEGIN_DECLS
 #define IST__COMMITS_PATH IST__CATALOG_PATH "/delta/preview/commits"
 #define IST__LINEAGE_POST_PATH "/api/v1/lineage" /* where OpenLineage's HTTP transport posts */
 #define IST__LINEAGE_GET_PATH "/api/2.1/isthmus/lineage"
+#define IST__FILES_PATH "/api/2.1/isthmus/files" /* bytes of `file:` locations, for whom a token was given */
 #define IST__HEALTH_PATH "/healthz" /* answers without a token */
 
 enum {

@@ -142,6 +142,42 @@ ist_status ist_store_delete(ist_store *store, const char *path, ist_error *err)
     return store->ops->remove(store, path, err);
 }
 
+static ist_status no_operation(const ist_store *store, const char *what, ist_error *err)
+{
+    return ist_error_set(err, IST_UNSUPPORTED, 0, store->uri, "%s cannot %s", store->uri, what);
+}
+
+ist_status ist_store_list_folders(ist_store *store, const char *folder, ist_store_list_cb cb, void *payload,
+                                  ist_error *err)
+{
+    if (*folder)
+        IST_TRY(ist__store_check_path(folder, err));
+    if (!store->ops->list_folders)
+        return no_operation(store, "list folders", err);
+    return store->ops->list_folders(store, folder, cb, payload, err);
+}
+
+ist_status ist_store_make_folder(ist_store *store, const char *path, ist_error *err)
+{
+    IST_TRY(ist__store_check_path(path, err));
+    return store->ops->make_folder ? store->ops->make_folder(store, path, err) : IST_OK;
+}
+
+ist_status ist_store_delete_folder(ist_store *store, const char *path, ist_error *err)
+{
+    IST_TRY(ist__store_check_path(path, err));
+    return store->ops->remove_folder ? store->ops->remove_folder(store, path, err) : IST_OK;
+}
+
+ist_status ist_store_rename(ist_store *store, const char *from, const char *to, ist_error *err)
+{
+    IST_TRY(ist__store_check_path(from, err));
+    IST_TRY(ist__store_check_path(to, err));
+    if (!store->ops->rename)
+        return no_operation(store, "rename", err);
+    return store->ops->rename(store, from, to, err);
+}
+
 ist_status ist_store_reader_open(ist_store *store, const char *path, ist_store_reader **out, ist_error *err)
 {
     IST_TRY(ist__store_check_path(path, err));

@@ -27,6 +27,12 @@ typedef struct ist_store_ops {
     ist_status (*writer_write)(ist_store_writer *writer, const void *data, size_t size, ist_error *err);
     ist_status (*writer_close)(ist_store_writer *writer, ist_error *err); /* publish; not called again */
     void (*writer_free)(ist_store_writer *writer);                       /* abandons what was not closed */
+    /* Of folders; each may be NULL: IST_UNSUPPORTED to list and rename, nothing to do to make and remove. */
+    ist_status (*list_folders)(ist_store *store, const char *folder, ist_store_list_cb cb, void *payload,
+                               ist_error *err);
+    ist_status (*make_folder)(ist_store *store, const char *path, ist_error *err);
+    ist_status (*remove_folder)(ist_store *store, const char *path, ist_error *err);
+    ist_status (*rename)(ist_store *store, const char *from, const char *to, ist_error *err);
 } ist_store_ops;
 
 struct ist_store {
