@@ -4,12 +4,14 @@
 
 #include "catalog/catalog_json.h"
 #include "catalog/local/database.h"
+#include "catalog/local/file_token.h"
 
 typedef struct ist__local {
     ist__db *writer;
     ist__db *reader; /* its own connection: in WAL mode readers do not wait for the writer's fsync */
     char metastore_id[37];
     ist_buffer storage_root; /* a normalized location */
+    const ist__file_signer *file_signer; /* of the server that serves this catalog; NULL: whoever opened it, opens files */
 } ist__local;
 
 /* One row as a JSON object under the names of its columns; "properties" and "columns" hold JSON already. */
