@@ -16,6 +16,7 @@
 
 #include "isthmus/buffer.h"
 #include "isthmus/error.h"
+#include "isthmus/sys/credentials.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -107,13 +108,25 @@ IST_API ist_status ist_catalog_create_staging_table(ist_catalog *catalog, const 
                                                     ist_error *err);
 
 /*
- * Short-lived credentials for a table's or a path's storage.
- *   request  {"table_id", "operation": "READ"|"READ_WRITE"} (the id of a table or a staging table), or
- *            {"url", "operation": "PATH_READ"|"PATH_READ_WRITE"|"PATH_CREATE_TABLE"}
- * Appends TemporaryCredentials; for a `file:` location only its url is not null.
+ * Short-lived credentials for storage, once.
+ *   request  in Unity Catalog's words, one of
+ *              {"table_id": of a table or a staging table, "operation": "READ"|"READ_WRITE"}
+ *              {"volume_id", "operation": "READ_VOLUME"|"WRITE_VOLUME"}
+ *              {"catalog_name", "schema_name", "model_name", "version",
+ *               "operation": "READ_MODEL_VERSION"|"READ_WRITE_MODEL_VERSION"}
+ *              {"url", "operation": "PATH_READ"|"PATH_READ_WRITE"|"PATH_CREATE_TABLE"}
+ * Appends TemporaryCredentials, which hold secrets (isthmus/sys/credentials.h tells the members).
  */
 IST_API ist_status ist_catalog_get_credentials(ist_catalog *catalog, const char *request, ist_buffer *out,
                                                ist_error *err);
+/*
+ * Credentials that renew themselves, for ist_store_options. Nothing is asked for before it is needed, and the same
+ * request on this catalog gives the same credentials. They stay good when the catalog is freed; the caller frees them.
+ *   request  as above, or shorter: {"table": full name}, {"volume": full name}, {"model": full name, "version"}; with
+ *            all of them "operation" may be "READ" or "READ_WRITE". A name is looked up now
+ */
+IST_API ist_status ist_catalog_open_credentials(ist_catalog *catalog, const char *request, ist_credentials **out,
+                                                ist_error *err);
 
 /*
  * Commits of a catalog-managed Delta table (Unity Catalog's "Delta commits" preview API). The catalog says which staged

@@ -24,16 +24,35 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
         free(catalog);
         return status;
     }
+    atomic_init(&catalog->references, 1);
+    pthread_mutex_init(&catalog->mutex, NULL);
     *out = catalog;
     return IST_OK;
+}
+
+ist_catalog *ist__catalog_hold(ist_catalog *catalog)
+{
+    atomic_fetch_add(&catalog->references, 1);
+    return catalog;
+}
+
+void ist__catalog_release(ist_catalog *catalog)
+{
+    if (atomic_fetch_sub(&catalog->references, 1) > 1)
+        return;
+    catalog->backend->free(catalog->self);
+    pthread_mutex_destroy(&catalog->mutex);
+    free(catalog);
 }
 
 void ist_catalog_free(ist_catalog *catalog)
 {
     if (!catalog)
         return;
-    catalog->backend->free(catalog->self);
-    free(catalog);
+    ist__credential_cache *cached = catalog->credentials;
+    catalog->credentials = NULL;
+    ist__credential_cache_free(cached); /* each may be the last that holds the catalog besides the caller */
+    ist__catalog_release(catalog);
 }
 
 ist_status ist_catalog_create(ist_catalog *catalog, ist_securable kind, const char *body, ist_buffer *out,

@@ -151,22 +151,65 @@ static ist_status status_of_http(int http)
     }
 }
 
+/* Codes of Databricks, whose HTTP status does not tell, or tells less. */
+static ist_status status_of_databricks(const char *name, int http)
+{
+    static const struct {
+        const char *name;
+        ist_status status;
+    } foreign[] = {
+        {"RESOURCE_DOES_NOT_EXIST", IST_NOT_FOUND},      {"CATALOG_DOES_NOT_EXIST", IST_NOT_FOUND},
+        {"SCHEMA_DOES_NOT_EXIST", IST_NOT_FOUND},        {"TABLE_DOES_NOT_EXIST", IST_NOT_FOUND},
+        {"VOLUME_DOES_NOT_EXIST", IST_NOT_FOUND},        {"FUNCTION_DOES_NOT_EXIST", IST_NOT_FOUND},
+        {"ENDPOINT_NOT_FOUND", IST_UNSUPPORTED},         {"FEATURE_DISABLED", IST_UNSUPPORTED},
+        {"RESOURCE_CONFLICT", IST_CONFLICT},             {"REQUEST_LIMIT_EXCEEDED", IST_RETRYABLE},
+        {"INSUFFICIENT_PERMISSIONS", IST_FORBIDDEN},
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (strcmp(foreign[i].name, name) == 0)
+            return foreign[i].status;
+    size_t size = strlen(name), end = strlen("_ALREADY_EXISTS");
+    if (size > end && strcmp(name + size - end, "_ALREADY_EXISTS") == 0)
+        return IST_ALREADY_EXISTS;
+    return status_of_http(http);
+}
+
+/* What an answer says, whoever wrote it. Borrowed from the document. */
+typedef struct refusal {
+    const char *name, *message;
+} refusal;
+
+static refusal read_refusal(yyjson_val *root)
+{
+    yyjson_val *error = yyjson_obj_get(root, "error");
+    if (yyjson_is_obj(error)) /* Unity Catalog's Delta API: {"error": {"message", "type", "code"}} */
+        return (refusal){yyjson_get_str(yyjson_obj_get(error, "type")),
+                         yyjson_get_str(yyjson_obj_get(error, "message"))};
+    if (yyjson_is_str(error)) { /* OAuth: RFC 6749, section 5.2 */
+        const char *text = yyjson_get_str(yyjson_obj_get(root, "error_description"));
+        return (refusal){yyjson_get_str(error), text ? text : yyjson_get_str(error)};
+    }
+    const char *detail = yyjson_get_str(yyjson_obj_get(root, "detail")); /* SCIM: RFC 7644, section 3.12 */
+    const char *message = yyjson_get_str(yyjson_obj_get(root, "message"));
+    return (refusal){yyjson_get_str(yyjson_obj_get(root, "error_code")), message && *message ? message : detail};
+}
+
 ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, const char *what, ist_error *err)
 {
     yyjson_doc *doc = size ? yyjson_read(body, size, 0) : NULL;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    const char *name = yyjson_get_str(yyjson_obj_get(root, "error_code"));
-    const char *message = yyjson_get_str(yyjson_obj_get(root, "message"));
-    int code = name ? find_code(name) : -1;
-    ist_status status = code >= 0 ? codes[code].status : status_of_http(http);
+    refusal said = read_refusal(yyjson_doc_get_root(doc));
+    int code = said.name ? find_code(said.name) : -1;
+    ist_status status = code >= 0    ? codes[code].status
+                        : said.name ? status_of_databricks(said.name, http)
+                                    : status_of_http(http);
 
     char line[IST_ERROR_MESSAGE_MAX];
-    if (message && *message)
-        snprintf(line, sizeof line, "%s", message);
+    if (said.message && *said.message)
+        snprintf(line, sizeof line, "%s", said.message);
     else
         snprintf(line, sizeof line, "%s: the catalog server answered HTTP %d", what, http);
     make_one_line(line);
-    ist_error_set(err, status, http, name, "%s", line);
+    ist_error_set(err, status, http, said.name, "%s", line);
     yyjson_doc_free(doc);
     return status;
 }

@@ -7,6 +7,8 @@
 #include "isthmus/catalog.h"
 #include "util/util.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 IST_BEGIN_DECLS
@@ -191,10 +193,20 @@ typedef struct ist__catalog_backend {
     void (*free)(void *self);
 } ist__catalog_backend;
 
+/* credential_cache.c */
+typedef struct ist__credential_cache ist__credential_cache;
+void ist__credential_cache_free(ist__credential_cache *cache);
+
 struct ist_catalog {
     const ist__catalog_backend *backend;
     void *self;
+    atomic_int references; /* the caller's, and one for each ist_credentials that renews itself through it */
+    pthread_mutex_t mutex; /* guards `credentials` */
+    ist__credential_cache *credentials;
 };
+
+ist_catalog *ist__catalog_hold(ist_catalog *catalog);
+void ist__catalog_release(ist_catalog *catalog);
 
 /* Append a 2xx answer, which must be a JSON object; with any_json any JSON, or nothing. Errors: IST_BAD_INPUT. */
 ist_status ist__uc_reply_check(const char *body, size_t size, bool any_json, ist_buffer *out, ist_error *err);

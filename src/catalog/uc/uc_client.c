@@ -120,16 +120,23 @@ static ist_status uc_create_staging_table(void *self, const ist__name *name, ist
 /* Asking twice gives two credentials, which is as good as one. */
 static ist_status uc_get_credentials(void *self, const char *request, ist_buffer *out, ist_error *err)
 {
+    static const struct {
+        const char *member, *path;
+    } kinds[] = {
+        {"table_id", IST__CATALOG_PATH "/temporary-table-credentials"},
+        {"volume_id", IST__CATALOG_PATH "/temporary-volume-credentials"},
+        {"model_name", IST__CATALOG_PATH "/temporary-model-version-credentials"},
+        {"url", IST__CATALOG_PATH "/temporary-path-credentials"},
+    };
     yyjson_doc *doc = NULL;
     IST_TRY(ist__json_read_object(request, &doc, err));
-    bool table = yyjson_obj_get(yyjson_doc_get_root(doc), "table_id") != NULL;
+    size_t kind = 0;
+    while (kind < 3 && !yyjson_obj_get(yyjson_doc_get_root(doc), kinds[kind].member))
+        kind++;
     yyjson_doc_free(doc);
-    const ist__uc_request call = {.method = "POST",
-                                  .path = table ? IST__CATALOG_PATH "/temporary-table-credentials"
-                                                : IST__CATALOG_PATH "/temporary-path-credentials",
-                                  .body = request,
-                                  .repeatable = true};
-    return ist__uc_send(self, &call, out, err);
+    const ist__uc_request post = {
+        .method = "POST", .path = kinds[kind].path, .body = request, .repeatable = true};
+    return ist__uc_send(self, &post, out, err);
 }
 
 /* The API has its request in the body of a GET. */
@@ -158,10 +165,12 @@ static ist_status uc_request(void *self, const char *method, const char *path, c
         i++;
     if (i == count)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "'%.20s' is no HTTP method that a catalog has", method);
+    bool good = *path == '/';
     for (const char *at = path; *at; at++)
-        if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7F || *path != '/')
-            return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
-                                 "'%.200s' is no path of a URL: it begins with / and has other characters encoded", path);
+        good = good && (unsigned char)*at > 0x20 && (unsigned char)*at < 0x7F && *at != '#';
+    if (!good)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "'%.200s' is no path of a URL: it begins with / and has other characters encoded", path);
     const ist__uc_request request = {
         .method = method, .path = path, .body = body, .repeatable = i < 3, .any_json = true};
     return ist__uc_send(self, &request, out, err);
