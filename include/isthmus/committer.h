@@ -30,17 +30,17 @@ typedef struct ist_commit_member {
 IST_API ist_status ist_commit_group(ist_exchange_client *client, const ist_commit_member *member,
                                     ist_commit_result *result, ist_error *err);
 
-/* Commit an append by itself. */
-IST_API ist_status ist_commit_direct(ist_store *store, const ist_commit_member *member, ist_commit_result *result,
-                                     ist_error *err);
+/* Commit an append by itself. committer: as in ist_transaction_options. */
+IST_API ist_status ist_commit_direct(ist_store *store, const ist_committer *committer, const ist_commit_member *member,
+                                     ist_commit_result *result, ist_error *err);
 
 /*
  * Commit many appends to one table as one version: what the daemon calls for those that wait.
  *   statuses, results, errors  one for each member, filled for every member when IST_OK is returned
  */
-IST_API ist_status ist_commit_members(ist_store *store, const ist_commit_member *members, size_t count,
-                                      ist_status *statuses, ist_commit_result *results, ist_error *errors,
-                                      ist_error *err);
+IST_API ist_status ist_commit_members(ist_store *store, const ist_committer *committer,
+                                      const ist_commit_member *members, size_t count, ist_status *statuses,
+                                      ist_commit_result *results, ist_error *errors, ist_error *err);
 
 IST_END_DECLS
 

@@ -16,6 +16,7 @@
 
 #include "isthmus/arrow.h"
 #include "isthmus/store.h"
+#include "isthmus/sys/committer.h"
 
 IST_BEGIN_DECLS
 
@@ -25,17 +26,18 @@ typedef struct ist_snapshot_options {
     uint32_t size;
     int64_t version;      /* the version to open; -1 for the newest */
     int64_t timestamp_ms; /* the newest version committed at or before this; -1 for none. Not with version */
+    const ist_committer *committer; /* of a catalog-managed table (isthmus/table.h); NULL where the storage decides */
 } ist_snapshot_options;
 
 #define IST_SNAPSHOT_OPTIONS_INIT                                                                                      \
-    { sizeof(ist_snapshot_options), -1, -1 }
+    { sizeof(ist_snapshot_options), -1, -1, NULL }
 
 /*
  * Replay the log of the table at the store's root.
  *   store    kept by the snapshot's user, not by the snapshot: it is only needed during the call
  *   options  NULL for the newest version
  * Errors: IST_NOT_FOUND (no Delta table here, or no such version), IST_UNSUPPORTED (the table needs a reader feature
- * that Isthmus does not implement, named in the message), IST_BAD_INPUT (corrupt or truncated commit or checkpoint: the
+ * that Isthmus does not implement, named in the message; or it is catalog-managed and there is no committer), IST_BAD_INPUT (corrupt or truncated commit or checkpoint: the
  * file and what is wrong), IST_IO.
  */
 IST_API ist_status ist_snapshot_open(ist_store *store, const ist_snapshot_options *options, ist_snapshot **out,
@@ -72,13 +74,16 @@ IST_API ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffe
  * Append the table's history, newest first, as a JSON array of {version, timestamp, operation, operationParameters,
  * operationMetrics, engineInfo, txnId, ...}: each commit's commitInfo. Versions whose commit file was cleaned up are
  * left out.
- *   limit  most entries; 0 for all
+ *   committer  as in ist_snapshot_options
+ *   limit      most entries; 0 for all
  */
-IST_API ist_status ist_table_history(ist_store *store, size_t limit, ist_buffer *out, ist_error *err);
+IST_API ist_status ist_table_history(ist_store *store, const ist_committer *committer, size_t limit,
+                                     ist_buffer *out, ist_error *err);
 
 /*
  * Write a checkpoint of the snapshot (classic, or V2 where the table's delta.checkpointPolicy or features ask for it)
- * and then _last_checkpoint. Harmless to repeat. Errors: IST_IO, IST_UNSUPPORTED.
+ * and then _last_checkpoint. Harmless to repeat. Errors: IST_IO, IST_UNSUPPORTED, IST_BAD_INPUT (the version of a
+ * catalog-managed table is not published yet).
  */
 IST_API ist_status ist_checkpoint_write(ist_store *store, const ist_snapshot *snapshot, ist_error *err);
 

@@ -21,6 +21,7 @@
 
 #include "isthmus/arrow.h"
 #include "isthmus/store.h"
+#include "isthmus/sys/committer.h"
 
 IST_BEGIN_DECLS
 
@@ -48,10 +49,11 @@ typedef struct ist_transaction_options {
     const char *engine;         /* commitInfo.engineInfo is "<engine> Isthmus/<version>"; NULL for plain Isthmus */
     const char *commit_info;    /* JSON object: extra members for commitInfo (job, user metadata); NULL for none */
     int64_t target_file_bytes;  /* roll to a new data file near this size; 0 for the table's or the default 256 MiB */
+    const ist_committer *committer; /* who commits; NULL: the storage. Must outlive the transaction */
 } ist_transaction_options;
 
 #define IST_TRANSACTION_OPTIONS_INIT                                                                                   \
-    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0 }
+    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 
 /*
  * Start a transaction on the table at the store's root.

@@ -253,7 +253,7 @@ class Store(Handle):
         return _string(lib.ist_store_uri(self.pointer))
 
     def history(self, limit=None):
-        return json.loads(text(lib.ist_table_history, self.pointer, limit or 0))
+        return json.loads(text(lib.ist_table_history, self.pointer, ffi.NULL, limit or 0))
 
     def discard(self, actions):
         """Remove the data files that a writer's actions name."""
@@ -514,7 +514,7 @@ def commit_direct(store, context, actions, app_id, table_name=None, engine=None)
     data = actions.encode()
     with _member(store.uri, table_name, context, data, app_id, engine) as member:
         result = ffi.new("ist_commit_result *")
-        call(lib.ist_commit_direct, store.pointer, member, result)
+        call(lib.ist_commit_direct, store.pointer, ffi.NULL, member, result)
     return _result(result, table_name or store.uri)
 
 

@@ -39,7 +39,7 @@ static ist_status commit_members(const char *table_uri, const ist_commit_member 
     ist_status status = ist_store_open(table_uri, NULL, &store, err);
     if (status != IST_OK)
         return status;
-    status = ist_commit_members(store, members, count, statuses, results, errors, err);
+    status = ist_commit_members(store, NULL, members, count, statuses, results, errors, err);
     ist_store_free(store);
     return status;
 }

@@ -620,6 +620,25 @@ static ist_status write_last_checkpoint(ist_store *store, const ist_snapshot *sn
     return status;
 }
 
+/* PROTOCOL.md, "Maintenance Operations on Catalog-managed Tables": only published versions have checkpoints. */
+static ist_status check_published(ist_store *store, const ist_snapshot *snapshot, ist_error *err)
+{
+    char path[64];
+    ist_store_entry entry;
+    ist_error missing = IST_ERROR_INIT;
+    if (!ist__features_by_catalog(&snapshot->protocol))
+        return IST_OK;
+    ist__log_commit_path(snapshot->version, path);
+    ist_status status = ist_store_stat(store, path, &entry, &missing);
+    if (status == IST_NOT_FOUND)
+        return ist_error_set(err, IST_BAD_INPUT, 0, path,
+                             "version %" PRId64 " is not published yet (%s is not there), so it gets no checkpoint",
+                             snapshot->version, path);
+    if (status != IST_OK && err)
+        *err = missing;
+    return status;
+}
+
 ist_status ist_checkpoint_write(ist_store *store, const ist_snapshot *snapshot, ist_error *err)
 {
     static const ist__action_kind all_kinds[] = {
@@ -634,6 +653,7 @@ ist_status ist_checkpoint_write(ist_store *store, const ist_snapshot *snapshot, 
     char path[120], uuid[37];
     int64_t bytes = 0;
     ist_status status;
+    IST_TRY(check_published(store, snapshot, err));
     IST_TRY(ist__alloc(sidecar_count, sizeof *sidecars, (void **)&sidecars, err));
     for (size_t i = 0; i < sidecar_count; i++) {
         size_t first = i * SIDECAR_ROWS, left = files - first;

@@ -69,8 +69,9 @@ static ist_status settle(const ist__member *member, const ist_commit_result *who
     return IST_OK;
 }
 
-ist_status ist_commit_members(ist_store *store, const ist_commit_member *members, size_t count, ist_status *statuses,
-                              ist_commit_result *results, ist_error *errors, ist_error *err)
+ist_status ist_commit_members(ist_store *store, const ist_committer *committer, const ist_commit_member *members,
+                              size_t count, ist_status *statuses, ist_commit_result *results, ist_error *errors,
+                              ist_error *err)
 {
     ist_transaction_options options = IST_TRANSACTION_OPTIONS_INIT;
     ist_transaction *t = NULL;
@@ -81,6 +82,7 @@ ist_status ist_commit_members(ist_store *store, const ist_commit_member *members
         return IST_OK;
     options.table_name = members[0].table_name;
     options.engine = members[0].engine;
+    options.committer = committer;
     IST_TRY(ist__alloc(count, sizeof *slots, (void **)&slots, err));
     IST_TRY_GOTO(ist_transaction_begin(store, &options, NULL, &t, err));
     for (size_t i = 0; i < count; i++) {
@@ -109,12 +111,12 @@ done:
     return status;
 }
 
-ist_status ist_commit_direct(ist_store *store, const ist_commit_member *member, ist_commit_result *result,
-                             ist_error *err)
+ist_status ist_commit_direct(ist_store *store, const ist_committer *committer, const ist_commit_member *member,
+                             ist_commit_result *result, ist_error *err)
 {
     ist_status status;
     ist_error own = IST_ERROR_INIT;
-    IST_TRY(ist_commit_members(store, member, 1, &status, result, &own, err));
+    IST_TRY(ist_commit_members(store, committer, member, 1, &status, result, &own, err));
     if (status != IST_OK && err)
         *err = own;
     return status;

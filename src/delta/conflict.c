@@ -133,7 +133,7 @@ static size_t drop_misfits(const winner *w, const ist__metadata *metadata, const
         ist_error why = IST_ERROR_INIT;
         if (member->status != IST_OK)
             continue;
-        if (ist__features_check_write(protocol, metadata, &why) != IST_OK)
+        if (ist__features_check_write(protocol, metadata, ist__transaction_is_managed(t), &why) != IST_OK)
             member->status = IST_CONFLICT;
         for (size_t c = 0; c < member->context_count && member->status == IST_OK; c++) {
             if (!ist__strings_equal(member->files_for[c].partition_columns, metadata->partition_columns))

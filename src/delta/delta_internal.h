@@ -12,6 +12,7 @@
  *     stats.c       Parquet footer statistics -> Delta's stats JSON
  *     writer.c      rows -> files + add actions
  *     transaction.c, conflict.c    the commit protocol (README.md)
+ *     filesystem_commit.c    put-if-absent: the committer of tables that no catalog commits to
  *
  * Strings in actions are borrowed from the arena of the log or snapshot that holds them.
  */
@@ -20,6 +21,7 @@
 
 #include "isthmus/scan.h"
 #include "isthmus/snapshot.h"
+#include "isthmus/sys/committer.h"
 #include "isthmus/transaction.h"
 #include "shim/bytes.h"
 #include "util/util.h"
@@ -254,6 +256,13 @@ struct ist_snapshot {
     size_t domain_count;
 };
 
+/*
+ * Append the members name, description, features, schema, partitionColumns and properties of a table's description.
+ * IST_BAD_INPUT: the schema is not JSON.
+ */
+ist_status ist__table_describe(const ist__protocol *protocol, const ist__metadata *metadata, ist_buffer *out,
+                               ist_error *err);
+
 /* Live rows of a file: its statistics' numRecords less the deleted ones; -1 where unknown. */
 int64_t ist__add_rows(const ist__add *add);
 
@@ -277,12 +286,34 @@ typedef struct ist__log_name {
 
 ist__log_name ist__log_parse_name(const char *name);
 
-/* A commit file that a listing saw. */
+/* A commit file: published, or ratified by a catalog. */
 typedef struct ist__log_commit {
     int64_t version;
     int64_t modified_ms;
     uint64_t size;
 } ist__log_commit;
+
+/* A ratified commit that may not be published. */
+typedef struct ist__log_ratified {
+    ist__log_commit commit;
+    char *path;
+} ist__log_ratified;
+
+/*
+ * The log as its owner shows it: _delta_log, and for a catalog-managed table the commits that its catalog tells, which go
+ * before published ones, and no version past the catalog's newest.
+ */
+typedef struct ist__log {
+    ist_store *store;
+    bool managed;                /* its catalog was asked */
+    int64_t latest;              /* no version after it exists; INT64_MAX: the listing tells */
+    ist__log_ratified *ratified; /* by version, without a gap */
+    size_t ratified_count;
+} ist__log;
+
+/* Ask the committer (NULL: the storage decides) for its part of the log; the rest is read when it is asked for. */
+ist_status ist__log_open(ist_store *store, const ist_committer *committer, ist__log *out, ist_error *err);
+void ist__log_close(ist__log *log);
 
 /* The files that make up one version: a checkpoint (or none) and the commits after it without a gap. */
 typedef struct ist__log_segment {
@@ -296,11 +327,11 @@ typedef struct ist__log_segment {
 } ist__log_segment;
 
 /* version: -1 for the newest. Errors: IST_NOT_FOUND (no table, no such version), IST_BAD_INPUT (a gap). */
-ist_status ist__log_segment_find(ist_store *store, int64_t version, ist__log_segment *out, ist_error *err);
+ist_status ist__log_segment_find(const ist__log *log, int64_t version, ist__log_segment *out, ist_error *err);
 void ist__log_segment_free(ist__log_segment *segment);
 
 /* Every commit file there is, in order of version; *out is the caller's, by free. */
-ist_status ist__log_list_commits(ist_store *store, ist__log_commit **out, size_t *count, ist_error *err);
+ist_status ist__log_list_commits(const ist__log *log, ist__log_commit **out, size_t *count, ist_error *err);
 
 /* Version in the text of _last_checkpoint; -1 where it says nothing to go by. It is a hint and no more. */
 int64_t ist__log_parse_hint(const char *text, size_t size);
@@ -308,18 +339,21 @@ int64_t ist__log_parse_hint(const char *text, size_t size);
 /* "_delta_log/00000000000000000042.json" */
 void ist__log_commit_path(int64_t version, char out[64]);
 /* Version of the newest commit; -1 where there is none. start: a version known to exist, or -1. */
-ist_status ist__log_latest_version(ist_store *store, int64_t start, int64_t *version, ist_error *err);
+ist_status ist__log_latest_version(const ist__log *log, int64_t start, int64_t *version, ist_error *err);
 /* Read commit `version` into text. IST_NOT_FOUND where there is none. */
-ist_status ist__log_read_commit(ist_store *store, int64_t version, ist_buffer *text, ist_error *err);
+ist_status ist__log_read_commit(const ist__log *log, int64_t version, ist_buffer *text, ist_error *err);
 /* The commitInfo of a version; out->kind is IST__UNKNOWN where the commit has none. IST_NOT_FOUND as above. */
-ist_status ist__log_commit_info(ist_store *store, int64_t version, ist__arena *arena, ist__action *out,
+ist_status ist__log_commit_info(const ist__log *log, int64_t version, ist__arena *arena, ist__action *out,
                                 ist_error *err);
 
 /* ---- features (features.c) ---------------------------------------------------------------------------------- */
 
-/* IST_UNSUPPORTED naming every feature in the way. */
-ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *err);
-ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, ist_error *err);
+/* IST_UNSUPPORTED naming every feature in the way. managed: the table's catalog is there to be asked. */
+ist_status ist__features_check_read(const ist__protocol *protocol, bool managed, ist_error *err);
+ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, bool managed,
+                                     ist_error *err);
+/* Do the commits of this table belong to a catalog ("catalogManaged" or its preview)? */
+bool ist__features_by_catalog(const ist__protocol *protocol);
 /* Is a feature listed (or implied by legacy versions)? */
 bool ist__features_supported(const ist__protocol *protocol, const char *feature);
 /* Supported and switched on by its property ("delta.enableDeletionVectors", "delta.enableInCommitTimestamps"...). */

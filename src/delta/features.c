@@ -20,7 +20,7 @@ typedef enum write_bar {
     WRITE_NO_PROPERTY, /* its property being true */
     WRITE_NO_PREFIX,   /* a table property that begins with `marker` */
     WRITE_NO_FIELD,    /* a column whose metadata has `marker` */
-    WRITE_BY_CATALOG   /* the feature itself: its catalog commits */
+    WRITE_BY_CATALOG   /* its catalog commits; the preview of the feature is only read */
 } write_bar;
 
 typedef struct feature {
@@ -109,7 +109,25 @@ static ist_status add_name(ist_buffer *names, const char *name, ist_error *err)
     return ist_buffer_printf(names, err, "%s%s", names->size ? ", " : "", name);
 }
 
-ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *err)
+bool ist__features_by_catalog(const ist__protocol *protocol)
+{
+    for (size_t i = 0; i < feature_count; i++)
+        if (features[i].bar == WRITE_BY_CATALOG && ist__features_supported(protocol, features[i].name))
+            return true;
+    return false;
+}
+
+static ist_status check_catalog(const ist__protocol *protocol, bool managed, ist_error *err)
+{
+    if (managed || !ist__features_by_catalog(protocol))
+        return IST_OK;
+    return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
+                         "the table is catalog-managed (feature %s): its catalog tells the newest version and commits, so "
+                         "open it by its name in the catalog and not by its path",
+                         ist__features_supported(protocol, "catalogManaged") ? "catalogManaged" : "catalogOwned-preview");
+}
+
+ist_status ist__features_check_read(const ist__protocol *protocol, bool managed, ist_error *err)
 {
     if (protocol->min_reader_version > READER_VERSION_MAX)
         return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
@@ -117,6 +135,7 @@ ist_status ist__features_check_read(const ist__protocol *protocol, ist_error *er
                              protocol->min_reader_version, READER_VERSION_MAX);
     if (protocol->min_reader_version < FEATURES_VERSION_READER)
         return IST_OK;
+    IST_TRY(check_catalog(protocol, managed, err));
     ist_buffer names = IST_BUFFER_INIT;
     ist_status status = IST_OK;
     for (size_t i = 0; status == IST_OK && i < protocol->reader_features.count; i++) {
@@ -169,7 +188,7 @@ static bool is_barred(const feature *known, const ist__metadata *metadata, yyjso
     case WRITE_NO_FIELD:
         return type_has_marker(schema, known->marker, 0);
     case WRITE_BY_CATALOG:
-        return true;
+        return strcmp(known->name, "catalogManaged") != 0; /* the preview's rules were others */
     }
     return true;
 }
@@ -184,16 +203,16 @@ static ist_status parse_schema(const ist__metadata *metadata, yyjson_doc **out, 
     return IST_OK;
 }
 
-ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, ist_error *err)
+ist_status ist__features_check_write(const ist__protocol *protocol, const ist__metadata *metadata, bool managed,
+                                     ist_error *err)
 {
-    IST_TRY(ist__features_check_read(protocol, err));
+    IST_TRY(ist__features_check_read(protocol, managed, err));
     if (protocol->min_writer_version > WRITER_VERSION_MAX)
         return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
                              "the table needs writer version %d of the Delta protocol; Isthmus writes up to %d",
                              protocol->min_writer_version, WRITER_VERSION_MAX);
     yyjson_doc *schema = NULL;
     ist_buffer names = IST_BUFFER_INIT;
-    const char *by_catalog = NULL;
     ist_status status;
     IST_TRY_GOTO(parse_schema(metadata, &schema, err));
     if (protocol->min_writer_version >= FEATURES_VERSION_WRITER) {
@@ -205,16 +224,10 @@ ist_status ist__features_check_write(const ist__protocol *protocol, const ist__m
     for (size_t i = 0; i < feature_count; i++) {
         if (!ist__features_supported(protocol, features[i].name))
             continue;
-        if (features[i].bar == WRITE_BY_CATALOG)
-            by_catalog = features[i].name;
-        else if (is_barred(&features[i], metadata, yyjson_doc_get_root(schema)))
+        if (is_barred(&features[i], metadata, yyjson_doc_get_root(schema)))
             IST_TRY_GOTO(add_name(&names, features[i].name, err));
     }
-    if (by_catalog)
-        status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
-                               "the table is catalog-managed (%s): its catalog commits, so write it by its name and "
-                               "not by its path", by_catalog);
-    else if (names.size)
+    if (names.size)
         status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
                                "the table uses writer features that Isthmus does not implement: %s", names.data);
 done:

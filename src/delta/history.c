@@ -37,12 +37,15 @@ static ist_status append_entry(const ist__log_commit *commit, const ist__action 
     return status;
 }
 
-ist_status ist_table_history(ist_store *store, size_t limit, ist_buffer *out, ist_error *err)
+ist_status ist_table_history(ist_store *store, const ist_committer *committer, size_t limit, ist_buffer *out,
+                             ist_error *err)
 {
-    ist__log_commit *commits;
-    size_t count;
-    IST_TRY(ist__log_list_commits(store, &commits, &count, err));
-    ist_status status = IST_OK;
+    ist__log_commit *commits = NULL;
+    size_t count = 0;
+    ist__log log;
+    IST_TRY(ist__log_open(store, committer, &log, err));
+    ist_status status;
+    IST_TRY_GOTO(ist__log_list_commits(&log, &commits, &count, err));
     if (count == 0) {
         status = ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(store), "there is no Delta table at %s",
                                ist_store_uri(store));
@@ -54,7 +57,7 @@ ist_status ist_table_history(ist_store *store, size_t limit, ist_buffer *out, is
         ist__arena *arena;
         ist__action info;
         IST_TRY_GOTO(ist__arena_new(&arena, err));
-        status = ist__log_commit_info(store, commit->version, arena, &info, err);
+        status = ist__log_commit_info(&log, commit->version, arena, &info, err);
         if (status == IST_OK && i > 0)
             status = ist_buffer_append(out, ",", 1, err);
         if (status == IST_OK)
@@ -65,6 +68,7 @@ ist_status ist_table_history(ist_store *store, size_t limit, ist_buffer *out, is
     }
     status = ist_buffer_append(out, "]", 1, err);
 done:
+    ist__log_close(&log);
     free(commits);
     return status;
 }

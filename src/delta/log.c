@@ -2,7 +2,8 @@
  * log.c: the files of _delta_log: their names, which of them make up a version, and single commits.
  *
  * _last_checkpoint is a hint: it shortens the listing when it names a checkpoint that is there, and is never believed
- * otherwise. _staged_commits and _sidecars are folders, which a listing leaves out.
+ * otherwise. _staged_commits and _sidecars are folders, which a listing leaves out: which staged commit is a version is
+ * for the table's catalog to say.
  */
 #include "delta/delta_internal.h"
 
@@ -86,6 +87,58 @@ void ist__log_commit_path(int64_t version, char out[64])
     snprintf(out, 64, "%s/%020" PRId64 ".json", log_folder, version);
 }
 
+/* ---- the catalog's part --------------------------------------------------------------------------------------- */
+
+static ist_status take_ratified(const ist_ratified_commit *commit, void *payload, ist_error *err)
+{
+    ist__log *log = payload;
+    int64_t expected = log->ratified_count ? log->ratified[log->ratified_count - 1].commit.version + 1 : commit->version;
+    if (commit->version != expected || commit->version < 0 || !*commit->path)
+        return ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(log->store),
+                             "the catalog's ratified commits are not in order: version %" PRId64 " (%s), where %" PRId64
+                             " is next", commit->version, commit->path, expected);
+    ist__log_ratified *grown = realloc(log->ratified, (log->ratified_count + 1) * sizeof *grown);
+    if (!grown)
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory to read the log");
+    log->ratified = grown;
+    grown += log->ratified_count;
+    *grown = (ist__log_ratified){.commit = {commit->version, commit->modified_ms, commit->size}};
+    IST_TRY(ist__strdup(commit->path, &grown->path, err));
+    log->ratified_count++;
+    return IST_OK;
+}
+
+ist_status ist__log_open(ist_store *store, const ist_committer *committer, ist__log *out, ist_error *err)
+{
+    *out = (ist__log){.store = store, .latest = INT64_MAX};
+    if (!committer || !committer->ops->ratified)
+        return IST_OK;
+    out->managed = true;
+    int64_t latest = -1;
+    ist_status status = committer->ops->ratified((ist_committer *)(uintptr_t)committer, take_ratified, out, &latest, err);
+    if (status != IST_OK)
+        ist__log_close(out);
+    else if (latest >= 0)
+        out->latest = latest;
+    return status;
+}
+
+void ist__log_close(ist__log *log)
+{
+    for (size_t i = 0; i < log->ratified_count; i++)
+        free(log->ratified[i].path);
+    free(log->ratified);
+    *log = (ist__log){0};
+}
+
+static const ist__log_ratified *find_ratified(const ist__log *log, int64_t version)
+{
+    for (size_t i = 0; i < log->ratified_count; i++)
+        if (log->ratified[i].commit.version == version)
+            return &log->ratified[i];
+    return NULL;
+}
+
 /* ---- listing ------------------------------------------------------------------------------------------------- */
 
 typedef struct log_file {
@@ -100,6 +153,7 @@ typedef struct listing {
     size_t count;
     size_t capacity;
     bool commits_only;
+    const ist__log *log;
     ist_status status;
     ist_error *err;
 } listing;
@@ -112,6 +166,19 @@ static void listing_free(listing *list)
     *list = (listing){0};
 }
 
+static ist_status make_room(listing *list, ist_error *err)
+{
+    if (list->count < list->capacity)
+        return IST_OK;
+    size_t capacity = list->capacity ? list->capacity * 2 : 64;
+    log_file *files = realloc(list->files, capacity * sizeof *files);
+    if (!files)
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory to list the log");
+    list->files = files;
+    list->capacity = capacity;
+    return IST_OK;
+}
+
 static bool list_file(const ist_store_entry *entry, void *payload)
 {
     listing *list = payload;
@@ -121,16 +188,11 @@ static bool list_file(const ist_store_entry *entry, void *payload)
                      .modified_ms = entry->modified_ms};
     if (file.name.kind == IST__LOG_OTHER || (list->commits_only && file.name.kind != IST__LOG_COMMIT))
         return true;
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 64;
-        log_file *files = realloc(list->files, capacity * sizeof *files);
-        if (!files) {
-            list->status = ist_error_set(list->err, IST_NO_MEMORY, 0, NULL, "no memory to list the log");
-            return false;
-        }
-        list->files = files;
-        list->capacity = capacity;
-    }
+    if (file.name.version > list->log->latest)
+        return false; /* names sort by version */
+    list->status = make_room(list, list->err);
+    if (list->status != IST_OK)
+        return false;
     if (file.name.kind != IST__LOG_COMMIT) {
         list->status = ist__strdup(entry->path, &file.path, list->err);
         if (list->status != IST_OK)
@@ -140,20 +202,45 @@ static bool list_file(const ist_store_entry *entry, void *payload)
     return true;
 }
 
+/* Put a ratified commit where its published file stands or would stand: after all files of its version and those before. */
+static ist_status merge_ratified(listing *list, const ist__log_commit *commit, ist_error *err)
+{
+    size_t at = list->count;
+    while (at > 0 && list->files[at - 1].name.version > commit->version)
+        at--;
+    const log_file file = {.name = {.kind = IST__LOG_COMMIT, .version = commit->version},
+                           .size = commit->size,
+                           .modified_ms = commit->modified_ms};
+    if (at > 0 && list->files[at - 1].name.version == commit->version &&
+        list->files[at - 1].name.kind == IST__LOG_COMMIT) {
+        list->files[at - 1] = file;
+        return IST_OK;
+    }
+    IST_TRY(make_room(list, err));
+    memmove(&list->files[at + 1], &list->files[at], (list->count - at) * sizeof file);
+    list->files[at] = file;
+    list->count++;
+    return IST_OK;
+}
+
 /* List from version `first` on. */
-static ist_status list_log(ist_store *store, int64_t first, listing *list, ist_error *err)
+static ist_status list_log(const ist__log *log, int64_t first, listing *list, ist_error *err)
 {
     char start[32];
     snprintf(start, sizeof start, "%020" PRId64, first); /* sorts before every name that begins with it */
+    list->log = log;
     list->err = err;
-    IST_TRY(ist_store_list(store, log_folder, first > 0 ? start : NULL, list_file, list, err));
+    IST_TRY(ist_store_list(log->store, log_folder, first > 0 ? start : NULL, list_file, list, err));
+    for (size_t i = 0; i < log->ratified_count && list->status == IST_OK; i++)
+        if (log->ratified[i].commit.version >= first && log->ratified[i].commit.version <= log->latest)
+            list->status = merge_ratified(list, &log->ratified[i].commit, err);
     return list->status;
 }
 
-ist_status ist__log_list_commits(ist_store *store, ist__log_commit **out, size_t *count, ist_error *err)
+ist_status ist__log_list_commits(const ist__log *log, ist__log_commit **out, size_t *count, ist_error *err)
 {
     listing list = {.commits_only = true};
-    ist_status status = list_log(store, 0, &list, err);
+    ist_status status = list_log(log, 0, &list, err);
     *out = NULL;
     *count = 0;
     if (status == IST_OK)
@@ -165,10 +252,10 @@ ist_status ist__log_list_commits(ist_store *store, ist__log_commit **out, size_t
     return status;
 }
 
-ist_status ist__log_latest_version(ist_store *store, int64_t start, int64_t *version, ist_error *err)
+ist_status ist__log_latest_version(const ist__log *log, int64_t start, int64_t *version, ist_error *err)
 {
     listing list = {.commits_only = true};
-    ist_status status = list_log(store, start, &list, err);
+    ist_status status = list_log(log, start, &list, err);
     *version = list.count ? list.files[list.count - 1].name.version : -1;
     listing_free(&list);
     return status;
@@ -261,9 +348,10 @@ static ist_status missing_version(ist_store *store, int64_t missing, int64_t nex
 }
 
 /* Build the segment from a listing that holds everything needed for `version`. */
-static ist_status make_segment(ist_store *store, listing *list, int64_t version, ist__log_segment *out,
+static ist_status make_segment(const ist__log *log, listing *list, int64_t version, ist__log_segment *out,
                                ist_error *err)
 {
+    ist_store *store = log->store;
     int64_t newest = list->count ? list->files[list->count - 1].name.version : -1;
     if (newest < 0)
         return ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(store), "there is no Delta table at %s",
@@ -295,6 +383,10 @@ static ist_status make_segment(ist_store *store, listing *list, int64_t version,
         next++;
     }
     out->version = next - 1;
+    if (version < 0 && log->managed && log->latest != INT64_MAX && out->version < log->latest)
+        return ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(store),
+                             "the catalog's newest version is %" PRId64 ", and the log ends with %" PRId64
+                             ": a ratified commit is missing", log->latest, out->version);
     if (version >= 0 && out->version != version)
         return ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(store),
                              "version %" PRId64 " can no longer be read: the log that leads to it was cleaned up "
@@ -302,14 +394,14 @@ static ist_status make_segment(ist_store *store, listing *list, int64_t version,
     return IST_OK;
 }
 
-ist_status ist__log_segment_find(ist_store *store, int64_t version, ist__log_segment *out, ist_error *err)
+ist_status ist__log_segment_find(const ist__log *log, int64_t version, ist__log_segment *out, ist_error *err)
 {
     *out = (ist__log_segment){0};
     listing list = {0};
-    int64_t hint = read_hint(store);
+    int64_t hint = read_hint(log->store);
     ist_status status = IST_OK;
     if (hint > 0 && (version < 0 || hint <= version)) {
-        status = list_log(store, hint, &list, err);
+        status = list_log(log, hint, &list, err);
         if (status == IST_OK && find_checkpoint(&list, version).count == 0) {
             listing_free(&list);
             hint = -1;
@@ -318,9 +410,9 @@ ist_status ist__log_segment_find(ist_store *store, int64_t version, ist__log_seg
         hint = -1;
     }
     if (status == IST_OK && hint < 0)
-        status = list_log(store, 0, &list, err);
+        status = list_log(log, 0, &list, err);
     if (status == IST_OK)
-        status = make_segment(store, &list, version, out, err);
+        status = make_segment(log, &list, version, out, err);
     listing_free(&list);
     if (status != IST_OK)
         ist__log_segment_free(out);
@@ -338,11 +430,26 @@ void ist__log_segment_free(ist__log_segment *segment)
 
 /* ---- single commits ------------------------------------------------------------------------------------------ */
 
-ist_status ist__log_read_commit(ist_store *store, int64_t version, ist_buffer *text, ist_error *err)
+ist_status ist__log_read_commit(const ist__log *log, int64_t version, ist_buffer *text, ist_error *err)
 {
     char path[64];
+    const ist__log_ratified *ratified = find_ratified(log, version);
     ist__log_commit_path(version, path);
-    return ist_store_get(store, path, text, err);
+    if (version > log->latest)
+        return ist_error_set(err, IST_NOT_FOUND, 0, path, "version %" PRId64 " does not exist: the newest is %" PRId64,
+                             version, log->latest);
+    if (!ratified)
+        return ist_store_get(log->store, path, text, err);
+    size_t before = text->size;
+    ist_error missing = IST_ERROR_INIT;
+    ist_status status = ist_store_get(log->store, ratified->path, text, &missing);
+    if (status == IST_NOT_FOUND) { /* published since, and cleaned up */
+        text->size = before;
+        return ist_store_get(log->store, path, text, err);
+    }
+    if (status != IST_OK && err)
+        *err = missing;
+    return status;
 }
 
 static ist_status find_commit_info(const ist__action *action, void *payload, ist_error *err)
@@ -354,14 +461,14 @@ static ist_status find_commit_info(const ist__action *action, void *payload, ist
     return IST_CANCELLED;
 }
 
-ist_status ist__log_commit_info(ist_store *store, int64_t version, ist__arena *arena, ist__action *out,
+ist_status ist__log_commit_info(const ist__log *log, int64_t version, ist__arena *arena, ist__action *out,
                                 ist_error *err)
 {
     char path[64];
     ist_buffer text = IST_BUFFER_INIT;
     ist__action_init(out, IST__UNKNOWN);
     ist__log_commit_path(version, path);
-    ist_status status = ist_store_get(store, path, &text, err);
+    ist_status status = ist__log_read_commit(log, version, &text, err);
     if (status == IST_OK)
         status = ist__actions_each(text.data, text.size, path, arena, find_commit_info, out, err);
     ist_buffer_free(&text);

@@ -33,6 +33,7 @@ static const struct feature {
     {"domainMetadata", false, 0, 0, NULL, NULL},
     {"rowTracking", false, 0, 0, "delta.enableRowTracking", "true"},
     {"inCommitTimestamp", false, 0, 0, "delta.enableInCommitTimestamps", "true"},
+    {"catalogManaged", true, 0, 0, NULL, NULL},
 };
 enum { FEATURE_COUNT = sizeof features / sizeof features[0], TABLE_FEATURES_READER = 3, TABLE_FEATURES_WRITER = 7 };
 

@@ -182,16 +182,16 @@ static ist_status apply(const ist__action *action, void *payload, ist_error *err
 }
 
 /* Read a commit into memory that the arena keeps, with the padding that parsing in place wants. */
-static ist_status read_commit(ist_store *store, const char *path, ist__arena *arena, char **text, size_t *size,
-                              ist_error *err)
+static ist_status read_commit(const ist__log *log, int64_t version, const char *name, ist__arena *arena, char **text,
+                              size_t *size, ist_error *err)
 {
     ist_buffer buffer = IST_BUFFER_INIT;
     ist_status status;
-    IST_TRY_GOTO(ist_store_get(store, path, &buffer, err));
+    IST_TRY_GOTO(ist__log_read_commit(log, version, &buffer, err));
     IST_TRY_GOTO(ist_buffer_reserve(&buffer, YYJSON_PADDING_SIZE, err));
     memset(buffer.data + buffer.size, 0, YYJSON_PADDING_SIZE);
     if (buffer.size == 0) {
-        status = ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(store), "%s is empty", path);
+        status = ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(log->store), "%s is empty", name);
         goto done;
     }
     *text = buffer.data;
@@ -205,13 +205,13 @@ done:
 }
 
 /* Apply a commit's lines, the last first. */
-static ist_status replay_commit(replay *state, ist_store *store, int64_t version, ist_error *err)
+static ist_status replay_commit(replay *state, const ist__log *log, int64_t version, ist_error *err)
 {
     char path[64], *text = NULL;
     size_t size = 0;
     ist__arena *arena = state->snapshot->arena;
     ist__log_commit_path(version, path);
-    IST_TRY(read_commit(store, path, arena, &text, &size, err));
+    IST_TRY(read_commit(log, version, path, arena, &text, &size, err));
     while (size > 0) {
         if (text[size - 1] == '\n' || text[size - 1] == '\r') {
             size--;
@@ -317,21 +317,21 @@ static ist_status take_files(replay *state, ist_error *err)
         (from) = (list){0};                                                                                            \
     } while (0)
 
-static ist_status replay_segment(replay *state, ist_store *store, const ist__log_segment *segment, ist_error *err)
+static ist_status replay_segment(replay *state, const ist__log *log, const ist__log_segment *segment, ist_error *err)
 {
     ist_snapshot *snapshot = state->snapshot;
     snapshot->timestamp_ms = -1;
     for (size_t i = segment->commit_count; i > 0; i--)
-        IST_TRY(replay_commit(state, store, segment->commits[i - 1].version, err));
+        IST_TRY(replay_commit(state, log, segment->commits[i - 1].version, err));
     if (segment->checkpoint_count > 0) {
         state->in_checkpoint = true;
-        IST_TRY(ist__checkpoint_read(store, (const char *const *)segment->checkpoint_paths, segment->checkpoint_count,
+        IST_TRY(ist__checkpoint_read(log->store, (const char *const *)segment->checkpoint_paths, segment->checkpoint_count,
                                      snapshot->arena, apply, state, err));
     }
     if (!state->has_protocol || !state->has_metadata)
         return ist_error_set(err, IST_BAD_INPUT, 0, snapshot->uri, "the log up to version %" PRId64 " has no %s action",
                              snapshot->version, state->has_protocol ? "metaData" : "protocol");
-    IST_TRY(ist__features_check_read(&snapshot->protocol, err));
+    IST_TRY(ist__features_check_read(&snapshot->protocol, log->managed, err));
     IST_TRY(take_files(state, err));
     TAKE_LIST(snapshot, tombstones, tombstone_count, state->removes);
     TAKE_LIST(snapshot, apps, app_count, state->live_apps);
@@ -346,13 +346,13 @@ static bool has_ict(const ist_snapshot *snapshot)
 }
 
 /* timestamp_ms holds the in-commit timestamp of the newest commit where replay met one. */
-static ist_status settle_timestamp(ist_snapshot *snapshot, ist_store *store, const ist__log_segment *segment,
+static ist_status settle_timestamp(ist_snapshot *snapshot, const ist__log *log, const ist__log_segment *segment,
                                    ist_error *err)
 {
     ist__action info;
     if (has_ict(snapshot) && segment->commit_count == 0) {
         ist_error ignored = IST_ERROR_INIT;
-        ist_status status = ist__log_commit_info(store, snapshot->version, snapshot->arena, &info, &ignored);
+        ist_status status = ist__log_commit_info(log, snapshot->version, snapshot->arena, &info, &ignored);
         if (status != IST_OK && status != IST_NOT_FOUND) {
             if (err)
                 *err = ignored;
@@ -367,19 +367,19 @@ static ist_status settle_timestamp(ist_snapshot *snapshot, ist_store *store, con
     return IST_OK;
 }
 
-static ist_status open_version(ist_store *store, int64_t version, ist_snapshot **out, ist_error *err)
+static ist_status open_version(const ist__log *log, int64_t version, ist_snapshot **out, ist_error *err)
 {
     ist__log_segment segment;
     replay state = {0};
-    IST_TRY(ist__log_segment_find(store, version, &segment, err));
+    IST_TRY(ist__log_segment_find(log, version, &segment, err));
     ist_status status;
     IST_TRY_GOTO(ist__alloc(1, sizeof *state.snapshot, (void **)&state.snapshot, err));
     state.snapshot->version = segment.version;
     state.snapshot->checkpoint_version = segment.checkpoint_version;
     IST_TRY_GOTO(ist__arena_new(&state.snapshot->arena, err));
-    IST_TRY_GOTO(ist__strdup(ist_store_uri(store), &state.snapshot->uri, err));
-    IST_TRY_GOTO(replay_segment(&state, store, &segment, err));
-    IST_TRY_GOTO(settle_timestamp(state.snapshot, store, &segment, err));
+    IST_TRY_GOTO(ist__strdup(ist_store_uri(log->store), &state.snapshot->uri, err));
+    IST_TRY_GOTO(replay_segment(&state, log, &segment, err));
+    IST_TRY_GOTO(settle_timestamp(state.snapshot, log, &segment, err));
     *out = state.snapshot;
     state.snapshot = NULL;
 done:
@@ -405,15 +405,15 @@ static int64_t number_property(const ist_snapshot *snapshot, const char *name)
 }
 
 /* The in-commit timestamp of a version. */
-static ist_status read_ict(ist_store *store, int64_t version, int64_t *out, ist_error *err)
+static ist_status read_ict(const ist__log *log, int64_t version, int64_t *out, ist_error *err)
 {
     ist__arena *arena;
     ist__action info;
     IST_TRY(ist__arena_new(&arena, err));
-    ist_status status = ist__log_commit_info(store, version, arena, &info, err);
+    ist_status status = ist__log_commit_info(log, version, arena, &info, err);
     *out = info.kind == IST__COMMIT_INFO ? info.commit_info.in_commit_timestamp : -1;
     if (status == IST_OK && *out < 0)
-        status = ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(store),
+        status = ist_error_set(err, IST_BAD_INPUT, 0, ist_store_uri(log->store),
                                "version %" PRId64 " has no inCommitTimestamp", version);
     ist__arena_free(arena);
     return status;
@@ -424,11 +424,11 @@ static ist_status read_ict(ist_store *store, int64_t version, int64_t *out, ist_
  * Timestamps": from the version that switched them on they count, before it the files' times do; those are taken as
  * rising, for a copied table's are in any order.
  */
-static ist_status version_at(ist_store *store, const ist_snapshot *newest, int64_t time, int64_t *out, ist_error *err)
+static ist_status version_at(const ist__log *log, const ist_snapshot *newest, int64_t time, int64_t *out, ist_error *err)
 {
     ist__log_commit *commits = NULL;
     size_t count, first = 0, end;
-    IST_TRY(ist__log_list_commits(store, &commits, &count, err));
+    IST_TRY(ist__log_list_commits(log, &commits, &count, err));
     ist_status status = IST_OK;
     int64_t earliest = -1;
     *out = -1;
@@ -441,7 +441,7 @@ static ist_status version_at(ist_store *store, const ist_snapshot *newest, int64
         while (low < high) {
             size_t middle = low + (high - low) / 2;
             int64_t ict;
-            IST_TRY_GOTO(read_ict(store, commits[middle].version, &ict, err));
+            IST_TRY_GOTO(read_ict(log, commits[middle].version, &ict, err));
             earliest = ict;
             if (ict <= time)
                 low = middle + 1;
@@ -465,7 +465,7 @@ static ist_status version_at(ist_store *store, const ist_snapshot *newest, int64
         char wanted[32], first_time[32];
         ist__format_time(time, wanted);
         ist__format_time(earliest, first_time);
-        status = ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(store),
+        status = ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(log->store),
                                "no version was committed at or before %s: the earliest is of %s", wanted, first_time);
     }
 done:
@@ -484,16 +484,20 @@ ist_status ist_snapshot_open(ist_store *store, const ist_snapshot_options *optio
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "give a version or a timestamp, not both");
     if (options->version < -1 || options->timestamp_ms < -1)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a version or timestamp cannot be negative");
-    ist_status status = open_version(store, options->version, out, err);
+    ist__log log;
+    ist_status status = ist__log_open(store, options->committer, &log, err);
+    if (status == IST_OK)
+        status = open_version(&log, options->version, out, err);
     if (status == IST_OK && options->timestamp_ms >= 0) {
         int64_t version;
-        status = version_at(store, *out, options->timestamp_ms, &version, err);
+        status = version_at(&log, *out, options->timestamp_ms, &version, err);
         if (status == IST_OK && version != (*out)->version) {
             ist_snapshot_free(*out);
             *out = NULL;
-            status = open_version(store, version, out, err);
+            status = open_version(&log, version, out, err);
         }
     }
+    ist__log_close(&log);
     if (status != IST_OK) {
         ist_snapshot_free(*out);
         *out = NULL;
@@ -639,14 +643,52 @@ static yyjson_mut_val *json_features(yyjson_mut_doc *doc, const ist__protocol *p
     return array;
 }
 
+static ist_status describe_into(yyjson_mut_doc *doc, yyjson_mut_val *root, const ist__protocol *protocol,
+                                const ist__metadata *metadata, ist_error *err)
+{
+    yyjson_doc *schema = yyjson_read(metadata->schema_string, strlen(metadata->schema_string), 0);
+    if (!schema)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the table's schema is not valid JSON");
+    yyjson_mut_val *properties = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, root, "features", json_features(doc, protocol));
+    yyjson_mut_obj_add_val(doc, root, "schema", yyjson_val_mut_copy(doc, yyjson_doc_get_root(schema)));
+    yyjson_mut_obj_add_val(doc, root, "partitionColumns", json_strings(doc, metadata->partition_columns));
+    for (size_t i = 0; i < metadata->configuration.count; i++)
+        yyjson_mut_obj_add_str(doc, properties, metadata->configuration.items[i].key,
+                               metadata->configuration.items[i].value);
+    yyjson_mut_obj_add_val(doc, root, "properties", properties);
+    yyjson_doc_free(schema);
+    return IST_OK;
+}
+
+/* Append the document, which is freed. */
+static ist_status write_description(yyjson_mut_doc *doc, ist_status status, ist_buffer *out, ist_error *err)
+{
+    size_t size;
+    char *text = status == IST_OK ? yyjson_mut_write(doc, 0, &size) : NULL;
+    if (status == IST_OK)
+        status = text ? ist_buffer_append(out, text, size, err) : no_memory(err);
+    free(text);
+    yyjson_mut_doc_free(doc);
+    return status;
+}
+
+ist_status ist__table_describe(const ist__protocol *protocol, const ist__metadata *metadata, ist_buffer *out,
+                               ist_error *err)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "name", metadata->name);
+    yyjson_mut_obj_add_str(doc, root, "description", metadata->description);
+    return write_description(doc, describe_into(doc, root, protocol, metadata, err), out, err);
+}
+
 ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffer *out, ist_error *err)
 {
     const ist__metadata *metadata = &snapshot->metadata;
-    yyjson_doc *schema = yyjson_read(metadata->schema_string, strlen(metadata->schema_string), 0);
-    if (!schema)
-        return ist_error_set(err, IST_BAD_INPUT, 0, snapshot->uri, "the table's schema is not valid JSON");
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *protocol = yyjson_mut_obj(doc), *properties = yyjson_mut_obj(doc);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *protocol = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "uri", snapshot->uri);
     yyjson_mut_obj_add_str(doc, root, "id", metadata->id);
@@ -656,21 +698,9 @@ ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffer *out, 
     yyjson_mut_obj_add_sint(doc, protocol, "minReaderVersion", snapshot->protocol.min_reader_version);
     yyjson_mut_obj_add_sint(doc, protocol, "minWriterVersion", snapshot->protocol.min_writer_version);
     yyjson_mut_obj_add_val(doc, root, "protocol", protocol);
-    yyjson_mut_obj_add_val(doc, root, "features", json_features(doc, &snapshot->protocol));
-    yyjson_mut_obj_add_val(doc, root, "schema", yyjson_val_mut_copy(doc, yyjson_doc_get_root(schema)));
-    yyjson_mut_obj_add_val(doc, root, "partitionColumns", json_strings(doc, metadata->partition_columns));
-    for (size_t i = 0; i < metadata->configuration.count; i++)
-        yyjson_mut_obj_add_str(doc, properties, metadata->configuration.items[i].key,
-                               metadata->configuration.items[i].value);
-    yyjson_mut_obj_add_val(doc, root, "properties", properties);
+    ist_status status = describe_into(doc, root, &snapshot->protocol, metadata, err);
     yyjson_mut_obj_add_uint(doc, root, "files", snapshot->file_count);
     yyjson_mut_obj_add_sint(doc, root, "bytes", ist_snapshot_size_bytes(snapshot));
     yyjson_mut_obj_add_sint(doc, root, "rows", ist_snapshot_row_count(snapshot));
-    size_t size;
-    char *text = yyjson_mut_write(doc, 0, &size);
-    ist_status status = text ? ist_buffer_append(out, text, size, err) : no_memory(err);
-    free(text);
-    yyjson_mut_doc_free(doc);
-    yyjson_doc_free(schema);
-    return status;
+    return write_description(doc, status, out, err);
 }

@@ -64,25 +64,55 @@ static ist_status set_uuid_property(ist_transaction *t, const char *key, const c
     return set_property(t, key, name, err);
 }
 
-/* The properties asked for a new table: those that name features or versions act on the protocol and are not kept. */
-static ist_status take_properties(ist_transaction *t, const char *json, ist__strings *features, ist_error *err)
+/* The features asked for by name, so far. */
+static ist_status ask_feature(ist_transaction *t, const char *name, ist__strings *features, ist_error *err)
+{
+    const char **names = ist__arena_alloc(t->arena, (features->count + 1) * sizeof *names);
+    if (!names)
+        return no_memory(err);
+    if (ist__strings_contain(*features, name))
+        return IST_OK;
+    if (features->count)
+        memcpy(names, features->items, features->count * sizeof *names);
+    IST_TRY(arena_text(t->arena, name, &names[features->count], err));
+    *features = (ist__strings){names, features->count + 1};
+    return IST_OK;
+}
+
+typedef enum property_source {
+    BY_USER,
+    BY_CATALOG_REQUIRED,
+    BY_CATALOG_SUGGESTED
+} property_source;
+
+/* Keep a property of a new table, which the user may have asked for otherwise. */
+static ist_status keep_property(ist_transaction *t, property_source source, const char *name, const char *value,
+                                ist_error *err)
+{
+    const char *asked = source == BY_USER ? NULL : ist__pairs_get(t->metadata.configuration, name);
+    if (!asked)
+        return set_property(t, name, value, err);
+    if (source == BY_CATALOG_SUGGESTED || strcasecmp(asked, value) == 0)
+        return IST_OK;
+    return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                         "property %s cannot be '%s': the catalog requires '%s' of the tables that it manages", name, asked,
+                         value);
+}
+
+/* The properties of a new table: those that name features or versions act on the protocol and are not kept. */
+static ist_status take_properties(ist_transaction *t, const char *json, property_source source, ist__strings *features,
+                                  ist_error *err)
 {
     yyjson_read_err problem;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)json, strlen(json), 0, NULL, &problem);
     yyjson_val *root = yyjson_doc_get_root(doc), *key, *value;
-    const char **names = NULL;
     char *text = NULL;
     ist_status status = IST_OK;
     if (!yyjson_is_obj(root)) {
         status = ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the table properties are not a JSON object");
         goto done;
     }
-    names = ist__arena_alloc(t->arena, (yyjson_obj_size(root) + 1) * sizeof *names);
-    if (!names) {
-        status = no_memory(err);
-        goto done;
-    }
-    size_t i, max, count = 0;
+    size_t i, max;
     yyjson_obj_foreach(root, i, max, key, value)
     {
         const char *name = yyjson_get_str(key);
@@ -97,7 +127,7 @@ static ist_status take_properties(ist_transaction *t, const char *json, ist__str
                                        text);
                 goto done;
             }
-            IST_TRY_GOTO(arena_text(t->arena, name + 14, &names[count++], err));
+            IST_TRY_GOTO(ask_feature(t, name + 14, features, err));
         } else if (strcmp(name, "delta.minReaderVersion") == 0 || strcmp(name, "delta.minWriterVersion") == 0) {
             status = ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                                    "property %s is not for users: name a feature instead (delta.feature.<name> = "
@@ -107,16 +137,30 @@ static ist_status take_properties(ist_transaction *t, const char *json, ist__str
             status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "Isthmus does not check constraints (%s)", name);
             goto done;
         } else {
-            IST_TRY_GOTO(set_property(t, name, text, err));
+            IST_TRY_GOTO(keep_property(t, source, name, text, err));
         }
         free(text);
         text = NULL;
     }
-    *features = (ist__strings){names, count};
 done:
     free(text);
     yyjson_doc_free(doc);
     return status;
+}
+
+/* A new catalog-managed table is made as its catalog wants it. */
+static ist_status take_contract(ist_transaction *t, ist__strings *features, ist_error *err)
+{
+    const ist_committer *committer = t->committer;
+    if (!ist__transaction_is_managed(t))
+        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
+                             "table %s cannot be catalog-managed (delta.feature.catalogManaged): no catalog commits to it; "
+                             "make it by its name in a catalog that does", t->table_name);
+    if (committer->required_properties)
+        IST_TRY(take_properties(t, committer->required_properties, BY_CATALOG_REQUIRED, features, err));
+    if (committer->suggested_properties)
+        IST_TRY(take_properties(t, committer->suggested_properties, BY_CATALOG_SUGGESTED, features, err));
+    return IST_OK;
 }
 
 /* Column mapping: ids and physical names for the columns that have none. */
@@ -201,7 +245,7 @@ static ist_status adopt_input(ist_transaction *t, const ist_transaction_options 
     t->changes_metadata = true;
     IST_TRY_GOTO(ist__protocol_require(&t->protocol, &t->metadata, features, t->arena, &changed, err));
     t->changes_protocol = t->changes_protocol || changed;
-    status = ist__features_check_write(&t->protocol, &t->metadata, err);
+    status = ist__features_check_write(&t->protocol, &t->metadata, ist__transaction_is_managed(t), err);
 done:
     if (status != IST_OK)
         ist_error_context(err, "table %s", t->table_name);
@@ -226,7 +270,9 @@ static ist_status begin_new(ist_transaction *t, const ist_transaction_options *o
     if (options->table_name)
         t->metadata.name = t->table_name;
     if (options->properties)
-        IST_TRY(take_properties(t, options->properties, &features, err));
+        IST_TRY(take_properties(t, options->properties, BY_USER, &features, err));
+    if (ist__strings_contain(features, "catalogManaged"))
+        IST_TRY(take_contract(t, &features, err));
     if (ist__property_true(t->metadata.configuration, "delta.enableRowTracking")) {
         IST_TRY(set_uuid_property(t, "delta.rowTracking.materializedRowIdColumnName", "_row-id-col-", err));
         IST_TRY(set_uuid_property(t, "delta.rowTracking.materializedRowCommitVersionColumnName",
@@ -308,7 +354,7 @@ static ist_status begin_existing(ist_transaction *t, const ist_transaction_optio
         t->noop = true;
         return IST_OK;
     }
-    ist_status status = ist__features_check_write(&s->protocol, &s->metadata, err);
+    ist_status status = ist__features_check_write(&s->protocol, &s->metadata, ist__transaction_is_managed(t), err);
     if (status != IST_OK) {
         ist_error_context(err, "table %s", t->table_name);
         return status;
@@ -348,6 +394,7 @@ ist_status ist_transaction_begin(ist_store *store, const ist_transaction_options
     options = options ? options : &defaults;
     IST_TRY(ist__alloc(1, sizeof *t, (void **)&t, err));
     t->store = store;
+    t->committer = options->committer ? (ist_committer *)(uintptr_t)options->committer : ist_committer_filesystem();
     t->mode = options->mode;
     t->row_id_high_water = t->last_timestamp = -1;
     IST_TRY_GOTO(ist__arena_new(&t->arena, err));
@@ -362,7 +409,9 @@ ist_status ist_transaction_begin(ist_store *store, const ist_transaction_options
         IST_TRY_GOTO(arena_text(t->arena, options->commit_info, &t->extra_info, err));
     IST_TRY_GOTO(grow_members(t, options->app_id, err));
     ist_error missing = IST_ERROR_INIT;
-    status = ist_snapshot_open(store, NULL, &t->snapshot, &missing);
+    ist_snapshot_options newest = IST_SNAPSHOT_OPTIONS_INIT;
+    newest.committer = options->committer;
+    status = ist_snapshot_open(store, &newest, &t->snapshot, &missing);
     if (status == IST_NOT_FOUND)
         status = begin_new(t, options, input, err);
     else if (status == IST_OK)
@@ -598,14 +647,21 @@ static ist_status append_extra_info(const ist_transaction *t, ist_buffer *out, i
     return status;
 }
 
+/* In-commit timestamps rise from version to version, whatever the clocks say. */
+static int64_t commit_time(const ist_transaction *t)
+{
+    int64_t now = ist__now_ms();
+    bool rising = ist__features_enabled(&t->protocol, &t->metadata, "inCommitTimestamp");
+    return rising && now <= t->last_timestamp ? t->last_timestamp + 1 : now;
+}
+
 static ist_status append_commit_info(const ist_transaction *t, const totals *sum, int64_t now, ist_buffer *out,
                                      ist_error *err)
 {
     bool creates = t->version < 0; /* not read_version: a lost race to create the table makes an append of it */
     IST_TRY(ist_buffer_append_string(out, "{\"commitInfo\":{", err));
     if (ist__features_enabled(&t->protocol, &t->metadata, "inCommitTimestamp"))
-        IST_TRY(ist_buffer_printf(out, err, "\"inCommitTimestamp\":%" PRId64 ",",
-                                  now > t->last_timestamp ? now : t->last_timestamp + 1));
+        IST_TRY(ist_buffer_printf(out, err, "\"inCommitTimestamp\":%" PRId64 ",", now));
     IST_TRY(ist_buffer_printf(out, err, "\"timestamp\":%" PRId64 ",\"operation\":\"%s\",\"operationParameters\":{", now,
                               creates ? "CREATE TABLE AS SELECT" : "WRITE"));
     if (creates)
@@ -689,11 +745,10 @@ static ist_status append_adds(const ist_transaction *t, int64_t version, ist_buf
     return IST_OK;
 }
 
-/* Everything that version `version` holds, upon the table as it now is. */
-static ist_status compose(const ist_transaction *t, int64_t version, const totals *sum, ist_buffer *out,
+/* Everything that version `version` of time `now` holds, upon the table as it now is. */
+static ist_status compose(const ist_transaction *t, int64_t version, int64_t now, const totals *sum, ist_buffer *out,
                           ist_error *err)
 {
-    int64_t now = ist__now_ms();
     ist_buffer_clear(out);
     IST_TRY(append_commit_info(t, sum, now, out, err));
     if (t->changes_protocol) {
@@ -734,9 +789,14 @@ static void backoff(uint32_t attempt)
     nanosleep(&pause, NULL);
 }
 
-/* Spark reads from the newest checkpoint, so tables get one every so often. A failure costs readers time and no more. */
-static void maybe_checkpoint(ist_transaction *t, int64_t version)
+/*
+ * What follows a commit, and does not change that it happened: publishing, which everybody who commits does for all, and
+ * a checkpoint every so often, from which Spark reads. A failure costs readers time and no more.
+ */
+static void after_commit(ist_transaction *t, int64_t version)
 {
+    if (t->committer->ops->publish && t->committer->ops->publish(t->committer, t->store, version, NULL) != IST_OK)
+        return;
     int64_t interval = ist__property_number(t->metadata.configuration, "delta.checkpointInterval", 1,
                                             CHECKPOINT_INTERVAL);
     ist_snapshot_options options = IST_SNAPSHOT_OPTIONS_INIT;
@@ -744,6 +804,7 @@ static void maybe_checkpoint(ist_transaction *t, int64_t version)
     if (version == 0 || version % interval != 0)
         return;
     options.version = version;
+    options.committer = t->committer;
     if (ist_snapshot_open(t->store, &options, &snapshot, NULL) == IST_OK)
         ist_checkpoint_write(t->store, snapshot, NULL);
     ist_snapshot_free(snapshot);
@@ -753,12 +814,14 @@ static void maybe_checkpoint(ist_transaction *t, int64_t version)
 static ist_status follow_winners(ist_transaction *t, int64_t version, bool *ours, ist_error *err)
 {
     ist_buffer text = IST_BUFFER_INIT;
-    ist_status status = IST_OK;
+    ist__log log;
     *ours = false;
+    IST_TRY(ist__log_open(t->store, t->committer, &log, err));
+    ist_status status = IST_OK;
     for (; status == IST_OK && !*ours; version++) {
         ist_error missing = IST_ERROR_INIT;
         ist_buffer_clear(&text);
-        status = ist__log_read_commit(t->store, version, &text, &missing);
+        status = ist__log_read_commit(&log, version, &text, &missing);
         if (status == IST_NOT_FOUND) {
             status = IST_OK;
             break;
@@ -770,6 +833,7 @@ static ist_status follow_winners(ist_transaction *t, int64_t version, bool *ours
         if (*ours)
             t->version = version;
     }
+    ist__log_close(&log);
     ist_buffer_free(&text);
     return status;
 }
@@ -795,6 +859,20 @@ static void fill_from_members(const ist_transaction *t, ist_commit_result *resul
     snprintf(result->reason, sizeof result->reason, "%s", first->reason);
 }
 
+/* Let the committer make a text the version. */
+static ist_status propose(ist_transaction *t, int64_t version, int64_t time, const ist_buffer *text, ist_error *err)
+{
+    ist_buffer table = IST_BUFFER_INIT;
+    ist_status status = IST_OK;
+    if (ist_transaction_changes_metadata(t))
+        status = ist__table_describe(&t->protocol, &t->metadata, &table, err);
+    const ist_proposal proposal = {version, text->data, text->size, time, table.data};
+    if (status == IST_OK)
+        status = t->committer->ops->commit(t->committer, t->store, &proposal, err);
+    ist_buffer_free(&table);
+    return status;
+}
+
 /* One attempt at version t->version + 1. *done: the result is filled. */
 static ist_status attempt(ist_transaction *t, ist_buffer *text, ist_commit_result *result, bool *done, ist_error *err)
 {
@@ -803,9 +881,10 @@ static ist_status attempt(ist_transaction *t, ist_buffer *text, ist_commit_resul
     ist_error fault = IST_ERROR_INIT, judged = IST_ERROR_INIT;
     char path[64];
     bool ours = false;
-    IST_TRY(compose(t, version, &sum, text, err));
+    int64_t time = commit_time(t);
+    IST_TRY(compose(t, version, time, &sum, text, err));
     ist__log_commit_path(version, path);
-    ist_status put = ist_store_put(t->store, path, text->data, text->size, IST_PUT_IF_ABSENT, &fault);
+    ist_status put = propose(t, version, time, text, &fault);
     if (put == IST_OK) {
         t->committed = *done = true;
         t->version = version;
@@ -877,7 +956,7 @@ ist_status ist_transaction_commit(ist_transaction *transaction, ist_commit_resul
     }
     if (t->committed) {
         result->reason[0] = '\0';
-        maybe_checkpoint(t, t->version);
+        after_commit(t, t->version);
     }
     ist_buffer_free(&text);
     return status;

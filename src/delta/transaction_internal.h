@@ -63,6 +63,7 @@ typedef struct ist__member {
 
 struct ist_transaction {
     ist_store *store;
+    ist_committer *committer; /* never NULL */
     ist__arena *arena;
     ist_snapshot *snapshot; /* NULL: the table is new */
     const char *table_name; /* never NULL */
@@ -89,6 +90,12 @@ struct ist_transaction {
     ist__member *members; /* the first is the transaction's own */
     size_t member_count;
 };
+
+/* Does the transaction's committer ask a catalog? */
+static inline bool ist__transaction_is_managed(const ist_transaction *transaction)
+{
+    return transaction->committer->ops->ratified != NULL;
+}
 
 /* What begin, ist_transaction_add and ist_transaction_add_app do, for the member at an index. */
 ist_status ist__transaction_add_to(ist_transaction *transaction, size_t member, const char *context,

@@ -28,20 +28,25 @@ static void test_delta_features__reading(void **state)
     (void)state;
     ist_error err = IST_ERROR_INIT;
     ist__protocol p = protocol_of(1, 2, NULL, 0);
-    assert_ok(ist__features_check_read(&p, &err), err);
+    assert_ok(ist__features_check_read(&p, false, &err), err);
     p = protocol_of(2, 5, NULL, 0);
-    assert_ok(ist__features_check_read(&p, &err), err);
+    assert_ok(ist__features_check_read(&p, false, &err), err);
     p = protocol_of(3, 7, NAMES("columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint",
-                                "vacuumProtocolCheck", "typeWidening", "typeWidening-preview", "catalogManaged"));
-    assert_ok(ist__features_check_read(&p, &err), err);
+                                "vacuumProtocolCheck", "typeWidening", "typeWidening-preview"));
+    assert_ok(ist__features_check_read(&p, false, &err), err);
+    p = protocol_of(3, 7, NAMES("catalogManaged"));
+    assert_ok(ist__features_check_read(&p, true, &err), err);
+    assert_int_equal(ist__features_check_read(&p, false, &err), IST_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "(feature catalogManaged)"));
+    assert_non_null(strstr(err.message, "by its name"));
     p = protocol_of(4, 7, NULL, 0);
-    assert_int_equal(ist__features_check_read(&p, &err), IST_UNSUPPORTED);
+    assert_int_equal(ist__features_check_read(&p, false, &err), IST_UNSUPPORTED);
     assert_non_null(strstr(err.message, "reader version 4"));
     p = protocol_of(3, 7, NAMES("variantType", "deletionVectors", "fromTheFuture"));
-    assert_int_equal(ist__features_check_read(&p, &err), IST_UNSUPPORTED);
+    assert_int_equal(ist__features_check_read(&p, false, &err), IST_UNSUPPORTED);
     assert_non_null(strstr(err.message, ": variantType, fromTheFuture"));
     p = protocol_of(1, 7, NAMES("fromTheFuture")); /* a writer feature keeps no reader away */
-    assert_ok(ist__features_check_read(&p, &err), err);
+    assert_ok(ist__features_check_read(&p, false, &err), err);
 }
 
 static void test_delta_features__writing(void **state)
@@ -72,16 +77,29 @@ static void test_delta_features__writing(void **state)
         {protocol_of(1, 7, NAMES("identityColumns")), metadata_of(PLAIN, &constraint, 1), NULL},
         {protocol_of(1, 7, NAMES("icebergCompatV2", "new1", "checkConstraints", "new2")),
          metadata_of(PLAIN, &compat, 1), ": new1, new2, icebergCompatV2"},
-        {protocol_of(3, 7, NAMES("catalogManaged")), metadata_of(PLAIN, NULL, 0), "its catalog commits"},
+        {protocol_of(3, 7, NAMES("catalogManaged")), metadata_of(PLAIN, NULL, 0), "by its name"},
         {protocol_of(3, 7, NAMES("variantType")), metadata_of(PLAIN, NULL, 0), "reader features"},
         {protocol_of(1, 2, NULL, 0), metadata_of("{", NULL, 0), "not valid JSON"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ist_error err = IST_ERROR_INIT;
-        ist_status status = ist__features_check_write(&cases[i].protocol, &cases[i].metadata, &err);
+        ist_status status = ist__features_check_write(&cases[i].protocol, &cases[i].metadata, false, &err);
         if (cases[i].message ? status == IST_OK || !strstr(err.message, cases[i].message) : status != IST_OK)
             fail_msg("case %zu: %s: %s", i, ist_status_name(status), err.message);
     }
+}
+
+static void test_delta_features__with_a_catalog(void **state)
+{
+    (void)state;
+    ist_error err = IST_ERROR_INIT;
+    ist__metadata plain = metadata_of(PLAIN, NULL, 0);
+    ist__protocol managed = protocol_of(3, 7, NAMES("catalogManaged", "inCommitTimestamp")),
+                  preview = protocol_of(3, 7, NAMES("catalogOwned-preview"));
+    assert_ok(ist__features_check_write(&managed, &plain, true, &err), err);
+    assert_ok(ist__features_check_read(&preview, true, &err), err);
+    assert_int_equal(ist__features_check_write(&preview, &plain, true, &err), IST_UNSUPPORTED);
+    assert_non_null(strstr(err.message, ": catalogOwned-preview"));
 }
 
 static void test_delta_features__enabled(void **state)
@@ -108,6 +126,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delta_features__reading),
         cmocka_unit_test(test_delta_features__writing),
+        cmocka_unit_test(test_delta_features__with_a_catalog),
         cmocka_unit_test(test_delta_features__enabled),
     };
     return run_group(tests, argc, argv);

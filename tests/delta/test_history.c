@@ -21,7 +21,7 @@ static void test_delta_history__newest_first(void **state)
     ist_store_entry entry;
     char expected[512];
     assert_ok(ist_store_open_memory(&store, &err), err);
-    assert_int_equal(ist_table_history(store, 0, &out, &err), IST_NOT_FOUND);
+    assert_int_equal(ist_table_history(store, NULL, 0, &out, &err), IST_NOT_FOUND);
     commit(store, 3, "{\"commitInfo\":{\"timestamp\":7,\"operation\":\"WRITE\",\"operationParameters\":{\"mode\":\"Append\","
                      "\"n\":[1,{}]},\"version\":99,\"engineInfo\":\"x\"}}\n");
     commit(store, 4, "{\"txn\":{\"appId\":\"a\",\"version\":1}}\n");
@@ -32,13 +32,13 @@ static void test_delta_history__newest_first(void **state)
              "{\"version\":4,\"timestamp\":%lld},"
              "{\"version\":3,\"timestamp\":7,\"operation\":\"WRITE\",\"operationParameters\":{\"mode\":\"Append\","
              "\"n\":[1,{}]},\"engineInfo\":\"x\"}]", (long long)entry.modified_ms);
-    assert_ok(ist_table_history(store, 0, &out, &err), err);
+    assert_ok(ist_table_history(store, NULL, 0, &out, &err), err);
     assert_string_equal(out.data, expected);
     ist_buffer_clear(&out);
-    assert_ok(ist_table_history(store, 1, &out, &err), err);
+    assert_ok(ist_table_history(store, NULL, 1, &out, &err), err);
     assert_string_equal(out.data, "[{\"version\":5,\"timestamp\":8,\"inCommitTimestamp\":8,\"operation\":\"DELETE\"}]");
     commit(store, 5, "{\"commitInfo\":");
-    assert_int_equal(ist_table_history(store, 0, &out, &err), IST_BAD_INPUT);
+    assert_int_equal(ist_table_history(store, NULL, 0, &out, &err), IST_BAD_INPUT);
     assert_non_null(strstr(err.message, "_delta_log/00000000000000000005.json, line 1"));
     ist_buffer_free(&out);
     ist_store_free(store);

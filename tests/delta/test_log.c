@@ -30,7 +30,7 @@ static void assert_segment(ist_store *store, int64_t version, const char *expect
     ist_error err = IST_ERROR_INIT;
     ist__log_segment segment;
     ist_buffer text = IST_BUFFER_INIT;
-    if (ist__log_segment_find(store, version, &segment, &err) == IST_OK) {
+    if (ist__log_segment_find(&(ist__log){.store = store, .latest = INT64_MAX}, version, &segment, &err) == IST_OK) {
         ist_buffer_printf(&text, NULL, "cp=%lld:%zu commits=", (long long)segment.checkpoint_version,
                           segment.checkpoint_count);
         if (segment.commit_count)
@@ -87,7 +87,7 @@ static void test_delta_log__commits_only(void **state)
     int64_t version;
     ist_error err = IST_ERROR_INIT;
     assert_segment(store, -1, "not found: there is no Delta table at");
-    assert_ok(ist__log_latest_version(store, -1, &version, &err), err);
+    assert_ok(ist__log_latest_version(&(ist__log){.store = store, .latest = INT64_MAX}, -1, &version, &err), err);
     assert_int_equal(version, -1);
     put(store, V(0) ".json", "{}");
     put(store, V(1) ".json", "{}");
@@ -99,7 +99,7 @@ static void test_delta_log__commits_only(void **state)
     assert_segment(store, 1, "cp=-1:0 commits=0-1 at=1");
     assert_segment(store, 0, "cp=-1:0 commits=0-0 at=0");
     assert_segment(store, 7, "not found: version 7 does not exist: the newest is 2");
-    assert_ok(ist__log_latest_version(store, 1, &version, &err), err);
+    assert_ok(ist__log_latest_version(&(ist__log){.store = store, .latest = INT64_MAX}, 1, &version, &err), err);
     assert_int_equal(version, 2);
     put(store, V(4) ".json", "{}");
     assert_segment(store, -1, "bad input: the log has a gap: version 3 (" V(3) ".json) is missing, version 4 is there");
@@ -168,11 +168,11 @@ static void test_delta_log__commit_info(void **state)
     assert_ok(ist__arena_new(&arena, &err), err);
     put(store, V(0) ".json", "{\"txn\":{\"appId\":\"a\",\"version\":1}}\n{\"commitInfo\":{\"operation\":\"WRITE\"}}\n{bad\n");
     put(store, V(1) ".json", "{\"txn\":{\"appId\":\"a\",\"version\":1}}\n");
-    assert_ok(ist__log_commit_info(store, 0, arena, &info, &err), err);
+    assert_ok(ist__log_commit_info(&(ist__log){.store = store, .latest = INT64_MAX}, 0, arena, &info, &err), err);
     assert_string_equal(info.commit_info.operation, "WRITE");
-    assert_ok(ist__log_commit_info(store, 1, arena, &info, &err), err);
+    assert_ok(ist__log_commit_info(&(ist__log){.store = store, .latest = INT64_MAX}, 1, arena, &info, &err), err);
     assert_int_equal(info.kind, IST__UNKNOWN);
-    assert_int_equal(ist__log_commit_info(store, 2, arena, &info, &err), IST_NOT_FOUND);
+    assert_int_equal(ist__log_commit_info(&(ist__log){.store = store, .latest = INT64_MAX}, 2, arena, &info, &err), IST_NOT_FOUND);
     ist__arena_free(arena);
 }
 

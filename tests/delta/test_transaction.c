@@ -189,7 +189,7 @@ static void test_delta_transaction__lost_race_is_rebased(void **state)
     for (int64_t v = 0; v <= 3; v++) {
         ist_buffer text = IST_BUFFER_INIT;
         ist_error err = IST_ERROR_INIT;
-        assert_ok(ist__log_read_commit(store, v, &text, &err), err);
+        assert_ok(ist__log_read_commit(&(ist__log){.store = store, .latest = INT64_MAX}, v, &text, &err), err);
         assert_memory_equal(text.data, "{\"commitInfo\":{\"inCommitTimestamp\":", 35);
         int64_t timestamp = strtoll(text.data + 35, NULL, 10);
         assert_true(timestamp > before);
@@ -510,7 +510,7 @@ static void test_delta_commit_members__each_its_own_fate(void **state)
     };
     ist_status statuses[6];
     ist_commit_result results[6];
-    assert_ok(ist_commit_members(store, members, 6, statuses, results, errors, &err), err);
+    assert_ok(ist_commit_members(store, NULL, members, 6, statuses, results, errors, &err), err);
     assert_int_equal(statuses[0], IST_OK);
     assert_int_equal(results[0].version, 3);
     assert_int_equal(results[0].rows, 3);
@@ -531,7 +531,7 @@ static void test_delta_commit_members__each_its_own_fate(void **state)
     assert_int_equal(ist_snapshot_app_version(snapshot, "one"), 3);
     ist_snapshot_free(snapshot);
     ist_commit_result again;
-    assert_ok(ist_commit_direct(store, &members[0], &again, &err), err);
+    assert_ok(ist_commit_direct(store, NULL, &members[0], &again, &err), err);
     assert_true(again.already);
     ist_buffer_free(&context);
     ist_buffer_free(&actions);
