@@ -71,16 +71,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *query = strchr(path, '?');
         if (query)
             *query++ = '\0';
-        ist__request request = {text, path, parameter, query ? query : none, body, size - (size_t)(body - text)};
+        ist__request request = {.method = text, .path = path, .parameter = parameter, .self = query ? query : none,
+                                .body = body, .body_size = size - (size_t)(body - text)};
         ist__reply reply;
-        ist__route(catalog, &request, &reply);
+        ist__route_answer(catalog, &request, &reply);
         yyjson_doc *doc = yyjson_read(reply.body.data, reply.body.size, 0);
         if (!doc || reply.http < 200 || reply.http >= 500) { /* every answer is JSON, none is the server's fault */
             fprintf(stderr, "%s %s: HTTP %d: %s\n", text, path, reply.http, reply.body.data);
             abort();
         }
         yyjson_doc_free(doc);
-        ist_buffer_free(&reply.body);
+        ist__reply_clear(&reply);
     }
     free(text);
     return 0;

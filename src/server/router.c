@@ -1,36 +1,150 @@
 /*
- * router.c: the paths of `isthmus serve`.
+ * router.c: the table of tables, how a path finds its route, and what every handler needs of its request.
  *
  * /api/2.1/unity-catalog/... is Unity Catalog's API (api/all.yaml of its server); lineage has OpenLineage's path for
  * posting and one of our own for reading.
  */
 #include "server/router.h"
 
-#include "catalog/catalog_json.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PARAMETER_MAX = 4096 };
 
-/* A request on its way through a handler. */
-typedef struct exchange {
-    ist_catalog *catalog;
-    const ist__request *request;
-    ist_securable kind;
-    const char *name; /* the last segment of the path, decoded; NULL where the route has none */
-    ist_buffer *out;
-    int http; /* of a success */
-} exchange;
+static const ist__route *const tables[] = {
+    ist__routes_catalog,
+    ist__routes_lineage,
+};
 
-typedef ist_status (*handler)(exchange *x, ist_error *err);
+/* Routes ----------------------------------------------------------------------------------------------------------- */
 
-/* A decoded parameter, in value; value->data is NULL where it is absent. */
-static ist_status parameter(const exchange *x, const char *key, ist_buffer *value, ist_error *err)
+/*
+ * Does a path fit a template? Notes where the values of its segments lie in the path.
+ */
+static bool fits(const char *template, const char *path, const char *start[], size_t size[])
 {
-    const char *raw = x->request->parameter(x->request->self, key);
-    ist_buffer_clear(value);
+    int count = 0;
+    while (*template) {
+        if (*template != '{') {
+            if (*template++ != *path++)
+                return false;
+            continue;
+        }
+        bool rest = template[1] == '*';
+        start[count] = path;
+        size[count] = rest ? strlen(path) : strcspn(path, "/");
+        if (size[count] == 0)
+            return false;
+        path += size[count++];
+        template += strcspn(template, "}") + 1;
+    }
+    return *path == '\0';
+}
+
+static ist_status decode_segments(ist__match *match, const char *const start[], const size_t size[], ist_error *err)
+{
+    size_t offset[IST__SEGMENTS_MAX] = {0};
+    int count = 0;
+    for (; count < IST__SEGMENTS_MAX && start[count]; count++) {
+        offset[count] = match->text.size;
+        IST_TRY(ist__uri_decode(start[count], size[count], &match->text, err));
+        IST_TRY(ist_buffer_append(&match->text, "", 1, err));
+    }
+    for (int i = 0; i < count; i++)
+        match->segment[i] = match->text.data + offset[i];
+    return IST_OK;
+}
+
+static void allow(ist__match *match, const char *method)
+{
+    size_t used = strlen(match->allow);
+    if (used + strlen(method) + 3 > sizeof match->allow)
+        return;
+    if (used) {
+        memcpy(match->allow + used, ", ", 3);
+        used += 2;
+    }
+    memcpy(match->allow + used, method, strlen(method) + 1);
+}
+
+ist_status ist__match_find(const char *method, const char *path, ist__match *out, ist_error *err)
+{
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const ist__route *route = tables[i]; route->path; route++) {
+            const char *start[IST__SEGMENTS_MAX] = {0};
+            size_t size[IST__SEGMENTS_MAX] = {0};
+            if (!fits(route->path, path, start, size))
+                continue;
+            if (strcmp(route->method, method) != 0) {
+                allow(out, route->method);
+                continue;
+            }
+            IST_TRY(decode_segments(out, start, size, err));
+            out->route = route;
+            return IST_OK;
+        }
+    if (out->allow[0])
+        return ist__uc_error(err, IST__UC_METHOD_NOT_ALLOWED, "%.20s is not a method of %.300s", method, path);
+    return ist__uc_error(err, IST__UC_NOT_FOUND, "there is nothing at %.300s", path);
+}
+
+void ist__match_free(ist__match *match)
+{
+    ist_buffer_free(&match->text);
+}
+
+/* Replies ---------------------------------------------------------------------------------------------------------- */
+
+ist_status ist__reply_header(ist__reply *reply, const char *name, const char *value, ist_error *err)
+{
+    if (reply->header_count == IST__REPLY_HEADERS_MAX)
+        return ist_error_set(err, IST_INTERNAL, 0, NULL, "a reply has more headers than it can hold");
+    IST_TRY(ist__strdup(value, &reply->headers[reply->header_count].value, err));
+    reply->headers[reply->header_count++].name = name;
+    return IST_OK;
+}
+
+/* Without content: no body, no file. */
+static void empty_reply(ist__reply *reply)
+{
+    ist_buffer_clear(&reply->body);
+    if (reply->fd >= 0)
+        close(reply->fd);
+    reply->fd = -1;
+    reply->content_type = NULL;
+}
+
+void ist__reply_error(ist__reply *reply, const ist_error *error)
+{
+    empty_reply(reply);
+    reply->http = ist__uc_code_http(ist__uc_code_of(error));
+    if (ist__uc_error_body(error, &reply->body, NULL) != IST_OK)
+        ist_buffer_clear(&reply->body); /* no memory even for this: the status has to do */
+}
+
+void ist__reply_clear(ist__reply *reply)
+{
+    empty_reply(reply);
+    ist_buffer_free(&reply->body);
+    for (int i = 0; i < reply->header_count; i++)
+        free(reply->headers[i].value);
+    reply->header_count = 0;
+}
+
+/* Calls ------------------------------------------------------------------------------------------------------------ */
+
+ist__session *ist__call_session(const ist__call *call)
+{
+    return call->catalog->self;
+}
+
+ist_status ist__call_parameter(const ist__call *call, const char *key, ist_buffer *value, ist_error *err)
+{
+    const char *raw = call->request->parameter(call->request->self, key);
+    ist_buffer_free(value);
     if (!raw)
         return IST_OK;
     if (strlen(raw) > PARAMETER_MAX)
@@ -39,12 +153,20 @@ static ist_status parameter(const exchange *x, const char *key, ist_buffer *valu
     return ist_buffer_append(value, "", 0, err);
 }
 
-static ist_status integer_parameter(const exchange *x, const char *key, int *out, ist_error *err)
+ist_status ist__call_required(const ist__call *call, const char *key, ist_buffer *value, ist_error *err)
+{
+    IST_TRY(ist__call_parameter(call, key, value, err));
+    if (!value->data || !*value->data)
+        return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "the parameter %s is required", key);
+    return IST_OK;
+}
+
+ist_status ist__call_integer(const ist__call *call, const char *key, int *out, ist_error *err)
 {
     ist_buffer value = IST_BUFFER_INIT;
     char *end = NULL;
     *out = 0;
-    ist_status status = parameter(x, key, &value, err);
+    ist_status status = ist__call_parameter(call, key, &value, err);
     if (status == IST_OK && value.data) {
         errno = 0;
         long number = strtol(value.data, &end, 10);
@@ -56,10 +178,10 @@ static ist_status integer_parameter(const exchange *x, const char *key, int *out
     return status;
 }
 
-static ist_status boolean_parameter(const exchange *x, const char *key, bool *out, ist_error *err)
+ist_status ist__call_boolean(const ist__call *call, const char *key, bool *out, ist_error *err)
 {
     ist_buffer value = IST_BUFFER_INIT;
-    ist_status status = parameter(x, key, &value, err);
+    ist_status status = ist__call_parameter(call, key, &value, err);
     *out = value.data && strcmp(value.data, "true") == 0;
     if (status == IST_OK && value.data && !*out && strcmp(value.data, "false") != 0)
         status = ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "%s is neither true nor false", key);
@@ -67,206 +189,68 @@ static ist_status boolean_parameter(const exchange *x, const char *key, bool *ou
     return status;
 }
 
-static ist_status body(const exchange *x, const char **out, ist_error *err)
+ist_status ist__call_body(const ist__call *call, const char **out, ist_error *err)
 {
-    *out = x->request->body;
-    if (strlen(*out) != x->request->body_size)
+    *out = call->request->body;
+    if (strlen(*out) != call->request->body_size)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "the body is not JSON: it holds a NUL");
     return IST_OK;
 }
 
-static ist_status create_object(exchange *x, ist_error *err)
+const char *ist__call_header(const ist__call *call, const char *name)
 {
-    const char *text;
-    IST_TRY(body(x, &text, err));
-    return ist_catalog_create(x->catalog, x->kind, text, x->out, err);
+    return call->request->header ? call->request->header(call->request->self, name) : NULL;
 }
 
-static ist_status get_object(exchange *x, ist_error *err)
+void ist__call_refuse(ist__call *call, const ist_error *error)
 {
-    return ist_catalog_get(x->catalog, x->kind, x->name, x->out, err);
-}
-
-static ist_status update_object(exchange *x, ist_error *err)
-{
-    const char *text;
-    IST_TRY(body(x, &text, err));
-    return ist_catalog_update(x->catalog, x->kind, x->name, text, x->out, err);
-}
-
-static ist_status delete_object(exchange *x, ist_error *err)
-{
-    bool force;
-    IST_TRY(boolean_parameter(x, "force", &force, err));
-    IST_TRY(ist_catalog_delete(x->catalog, x->kind, x->name, force, err));
-    return ist_buffer_append_string(x->out, "{}", err);
-}
-
-static ist_status list_objects(exchange *x, ist_error *err)
-{
-    static const char *const keys[] = {"catalog_name", "schema_name"};
-    ist_buffer parent = IST_BUFFER_INIT, value = IST_BUFFER_INIT;
-    ist_status status = IST_OK;
-    int max_results;
-    for (int i = 0; i + 1 < ist__securable_parts(x->kind); i++) {
-        IST_TRY_GOTO(parameter(x, keys[i], &value, err));
-        if (!value.data || !*value.data) {
-            status = ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "the parameter %s is required", keys[i]);
-            goto done;
-        }
-        IST_TRY_GOTO(ist_buffer_printf(&parent, err, "%s%s", i ? "." : "", value.data));
-        ist_buffer_free(&value);
+    if (call->route && call->route->refuse) {
+        empty_reply(call->reply);
+        call->route->refuse(call->reply, error);
+    } else {
+        ist__reply_error(call->reply, error);
     }
-    IST_TRY_GOTO(integer_parameter(x, "max_results", &max_results, err));
-    IST_TRY_GOTO(parameter(x, "page_token", &value, err));
-    status = ist_catalog_list(x->catalog, x->kind, parent.data ? parent.data : "", max_results, value.data, x->out,
-                              err);
-done:
-    ist_buffer_free(&parent);
-    ist_buffer_free(&value);
-    return status;
 }
 
-static ist_status create_staging_table(exchange *x, ist_error *err)
-{
-    const char *text;
-    yyjson_doc *doc = NULL;
-    ist_buffer full_name = IST_BUFFER_INIT;
-    ist_status status = IST_OK;
-    IST_TRY(body(x, &text, err));
-    IST_TRY(ist__json_read_object(text, &doc, err));
-    static const char *const keys[] = {"catalog_name", "schema_name", "name"};
-    for (int i = 0; i < 3; i++) {
-        const char *part;
-        IST_TRY_GOTO(ist__json_text(yyjson_doc_get_root(doc), keys[i], true, &part, err));
-        if (i == 2)
-            IST_TRY_GOTO(ist__name_check(part, err));
-        IST_TRY_GOTO(ist_buffer_printf(&full_name, err, "%s%s", i ? "." : "", part));
-    }
-    status = ist_catalog_create_staging_table(x->catalog, full_name.data, x->out, err);
-done:
-    yyjson_doc_free(doc);
-    ist_buffer_free(&full_name);
-    return status;
-}
-
-static ist_status get_credentials(exchange *x, ist_error *err)
-{
-    const char *text;
-    IST_TRY(body(x, &text, err));
-    return ist_catalog_get_credentials(x->catalog, text, x->out, err);
-}
-
-static ist_status get_metastore(exchange *x, ist_error *err)
-{
-    return ist__catalog_get_metastore(x->catalog, x->out, err);
-}
-
-static ist_status post_lineage(exchange *x, ist_error *err)
-{
-    const char *text;
-    IST_TRY(body(x, &text, err));
-    IST_TRY(ist_catalog_post_lineage(x->catalog, text, err));
-    x->http = 201;
-    return ist_buffer_append_string(x->out, "{}", err);
-}
-
-static ist_status get_lineage(exchange *x, ist_error *err)
-{
-    ist_buffer table = IST_BUFFER_INIT;
-    ist_status status = parameter(x, "table", &table, err);
-    if (status == IST_OK)
-        status = ist_catalog_get_lineage(x->catalog, table.data, x->out, err);
-    ist_buffer_free(&table);
-    return status;
-}
-
-static ist_status get_health(exchange *x, ist_error *err)
-{
-    return ist_buffer_append_string(x->out, "{\"status\":\"ok\"}", err);
-}
-
-enum { GET, POST, PATCH, DELETE, METHOD_COUNT };
-static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE"};
-
-#define API(path) IST__CATALOG_PATH path
-#define DATABRICKS_API(path) "/api/2.0/unity-catalog" path /* where databricks-sdk, and with it Ray, ask */
-
-/* A path that ends in '/' takes one more segment: the object's full name. */
-static const struct route {
-    const char *path;
-    ist_securable kind;
-    handler handlers[METHOD_COUNT];
-    const char *allow;
-} routes[] = {
-    {API("/catalogs"), IST_SECURABLE_CATALOG, {list_objects, create_object}, "GET, POST"},
-    {API("/catalogs/"), IST_SECURABLE_CATALOG, {get_object, NULL, update_object, delete_object}, "GET, PATCH, DELETE"},
-    {API("/schemas"), IST_SECURABLE_SCHEMA, {list_objects, create_object}, "GET, POST"},
-    {API("/schemas/"), IST_SECURABLE_SCHEMA, {get_object, NULL, update_object, delete_object}, "GET, PATCH, DELETE"},
-    {API("/tables"), IST_SECURABLE_TABLE, {list_objects, create_object}, "GET, POST"},
-    {API("/tables/"), IST_SECURABLE_TABLE, {get_object, NULL, update_object, delete_object}, "GET, PATCH, DELETE"},
-    {API("/staging-tables"), IST_SECURABLE_TABLE, {NULL, create_staging_table}, "POST"},
-    {API("/temporary-table-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
-    {API("/temporary-path-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
-    {DATABRICKS_API("/temporary-table-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
-    {DATABRICKS_API("/temporary-path-credentials"), IST_SECURABLE_TABLE, {NULL, get_credentials}, "POST"},
-    {API("/metastore_summary"), IST_SECURABLE_CATALOG, {get_metastore}, "GET"},
-    {IST__LINEAGE_POST_PATH, IST_SECURABLE_TABLE, {NULL, post_lineage}, "POST"},
-    {IST__LINEAGE_GET_PATH, IST_SECURABLE_TABLE, {get_lineage}, "GET"},
-    {IST__HEALTH_PATH, IST_SECURABLE_CATALOG, {get_health}, "GET"},
-};
-
-static const struct route *find_route(const char *path, const char **name)
-{
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        size_t size = strlen(routes[i].path);
-        bool named = routes[i].path[size - 1] == '/';
-        *name = named ? path + size : NULL;
-        if (named ? strncmp(path, routes[i].path, size) == 0 && path[size] && !strchr(path + size, '/')
-                  : strcmp(path, routes[i].path) == 0)
-            return &routes[i];
-    }
-    return NULL;
-}
-
-void ist__reply_error(ist__reply *reply, const ist_error *error)
-{
-    reply->http = ist__uc_code_http(ist__uc_code_of(error));
-    ist_buffer_clear(&reply->body);
-    if (ist__uc_error_body(error, &reply->body, NULL) != IST_OK)
-        ist_buffer_clear(&reply->body); /* no memory even for this: the status has to do */
-}
-
-static ist_status answer(ist_catalog *catalog, const ist__request *request, ist__reply *reply, ist_error *err)
-{
-    const char *raw_name;
-    const struct route *route = find_route(request->path, &raw_name);
-    if (!route)
-        return ist__uc_error(err, IST__UC_NOT_FOUND, "there is nothing at %.300s", request->path);
-    handler handle = NULL;
-    for (int i = 0; i < METHOD_COUNT; i++)
-        if (strcmp(request->method, methods[i]) == 0)
-            handle = route->handlers[i];
-    if (!handle) {
-        reply->allow = route->allow;
-        return ist__uc_error(err, IST__UC_METHOD_NOT_ALLOWED, "%.20s is not a method of %.300s", request->method,
-                             request->path);
-    }
-    ist_buffer name = IST_BUFFER_INIT;
-    ist_status status = raw_name ? ist__uri_decode(raw_name, strlen(raw_name), &name, err) : IST_OK;
-    if (status == IST_OK) {
-        exchange x = {catalog, request, route->kind, name.data, &reply->body, 200};
-        status = handle(&x, err);
-        reply->http = x.http;
-    }
-    ist_buffer_free(&name);
-    return status;
-}
-
-void ist__route(ist_catalog *catalog, const ist__request *request, ist__reply *reply)
+void ist__call_run(ist__call *call)
 {
     ist_error error = IST_ERROR_INIT;
-    memset(reply, 0, sizeof *reply);
-    if (answer(catalog, request, reply, &error) != IST_OK)
-        ist__reply_error(reply, &error);
+    const ist__route *route = call->route;
+    if ((route->upload ? route->upload->end(call, &error) : route->handle(call, &error)) != IST_OK)
+        ist__call_refuse(call, &error);
+}
+
+/* The whole body of an upload in one piece. */
+static void run_upload(ist__call *call)
+{
+    const ist__upload *upload = call->route->upload;
+    ist_error error = IST_ERROR_INIT;
+    ist_status status = upload->begin(call, &error);
+    if (status == IST_OK)
+        status = upload->data(call, call->request->body, call->request->body_size, &error);
+    if (status == IST_OK)
+        ist__call_run(call);
+    else
+        ist__call_refuse(call, &error);
+    upload->free(call->upload);
+}
+
+void ist__route_answer(ist_catalog *catalog, const ist__request *request, ist__reply *reply)
+{
+    ist_error error = IST_ERROR_INIT;
+    ist__match match;
+    *reply = IST__REPLY_INIT;
+    ist_status status = ist__match_find(request->method, request->path, &match, &error);
+    ist__call call = {.catalog = catalog, .request = request, .route = match.route, .reply = reply};
+    memcpy(call.segment, match.segment, sizeof call.segment);
+    if (status != IST_OK) {
+        ist__call_refuse(&call, &error);
+        if (match.allow[0])
+            ist__reply_header(reply, "Allow", match.allow, NULL);
+    } else if (call.route->upload) {
+        run_upload(&call);
+    } else {
+        ist__call_run(&call);
+    }
+    ist__match_free(&match);
 }

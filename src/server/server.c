@@ -1,21 +1,18 @@
 /*
- * server.c: the life of `isthmus serve`: its home folder, its lock, its token, and libmicrohttpd around router.c.
+ * server.c: the life of `isthmus serve`: its home folder, its lock, its token, and libmicrohttpd around http.c.
  *
  * The home holds server.lock (locked while a server runs: the kernel frees it however the server dies), catalog.db,
  * token and server.json. The last two hold the secret and are readable by their owner only.
  */
 #include "isthmus/server.h"
 
-#include "catalog/catalog_internal.h"
-#include "server/router.h"
+#include "server/server_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,128 +29,19 @@ enum {
     IDLE_TIMEOUT_S = 60,
     STOP_TIMEOUT_MS = 10000, /* for the requests under way */
     TOKEN_BYTES = 32,
-    DIGEST_BYTES = 32,
 };
 
-struct ist_server {
-    char *home;
-    ist__server_note note;
-    unsigned char token_digest[DIGEST_BYTES];
-    int lock;
-    uint16_t port;
-    ist_catalog *catalog;
-    struct MHD_Daemon *daemon;
-    atomic_int requests; /* under way */
-    atomic_bool stopping;
-};
-
-/* Requests --------------------------------------------------------------------------------------------------------- */
-
-/* Compared as digests, in constant time, so that neither length nor content of the token shows in the time taken. */
-static bool digest(const char *text, size_t size, unsigned char out[DIGEST_BYTES])
+bool ist__server_digest(const char *text, size_t size, unsigned char out[IST__DIGEST_BYTES])
 {
     return EVP_Digest(text, size, out, NULL, EVP_sha256(), NULL) == 1;
 }
 
-static bool is_authorized(const ist_server *server, struct MHD_Connection *connection)
+/* Neither length nor content of the token shows in the time taken. */
+bool ist__server_is_token(const ist_server *server, const char *token)
 {
-    static const char scheme[] = "Bearer ";
-    unsigned char shown[DIGEST_BYTES];
-    const char *header = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (!header || strncmp(header, scheme, strlen(scheme)) != 0)
-        return false;
-    header += strlen(scheme);
-    return digest(header, strlen(header), shown) && CRYPTO_memcmp(shown, server->token_digest, sizeof shown) == 0;
-}
-
-static const char *parameter_of(void *connection, const char *key)
-{
-    return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
-}
-
-static enum MHD_Result send_reply(const ist_server *server, struct MHD_Connection *connection, ist__reply *reply)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(reply->body.size, reply->body.data, MHD_RESPMEM_MUST_FREE);
-    if (!response) {
-        ist_buffer_free(&reply->body);
-        return MHD_NO;
-    }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
-    if (reply->allow)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
-    if (reply->http == MHD_HTTP_UNAUTHORIZED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    if (atomic_load(&server->stopping))
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    enum MHD_Result result = MHD_queue_response(connection, (unsigned)reply->http, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static enum MHD_Result refuse(const ist_server *server, struct MHD_Connection *connection, const ist_error *error)
-{
-    ist__reply reply = {0};
-    ist__reply_error(&reply, error);
-    return send_reply(server, connection, &reply);
-}
-
-/* What can be refused before the body is read. */
-static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *connection, const char *url,
-                                     ist_buffer **body)
-{
-    *body = calloc(1, sizeof **body);
-    if (!*body)
-        return MHD_NO;
-    (*body)->limit = IST__CATALOG_BODY_MAX + 1; /* and the NUL */
-    atomic_fetch_add(&server->requests, 1);
-    ist_error error = IST_ERROR_INIT;
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (strcmp(url, IST__HEALTH_PATH) != 0 && !is_authorized(server, connection))
-        ist__uc_error(&error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
-    else if (length && strtoull(length, NULL, 10) > IST__CATALOG_BODY_MAX)
-        ist__uc_error(&error, IST__UC_PAYLOAD_TOO_LARGE, "the body is larger than %d bytes", IST__CATALOG_BODY_MAX);
-    return error.status == IST_OK ? MHD_YES : refuse(server, connection, &error);
-}
-
-static enum MHD_Result on_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *data_size, void **state)
-{
-    (void)version;
-    ist_server *server = self;
-    ist_buffer *body = *state;
-    if (!body)
-        return begin_request(server, connection, url, (ist_buffer **)state);
-    if (*data_size > 0) { /* a body of unknown length that grows past the limit ends the connection */
-        if (ist_buffer_append(body, data, *data_size, NULL) != IST_OK)
-            return MHD_NO;
-        *data_size = 0;
-        return MHD_YES;
-    }
-    ist__request request = {method, url, parameter_of, connection, body->data ? body->data : "", body->size};
-    ist__reply reply;
-    ist__route(server->catalog, &request, &reply);
-    return send_reply(server, connection, &reply);
-}
-
-static void on_completed(void *self, struct MHD_Connection *connection, void **state,
-                         enum MHD_RequestTerminationCode code)
-{
-    (void)connection, (void)code;
-    ist_server *server = self;
-    if (!*state)
-        return;
-    ist_buffer_free(*state);
-    free(*state);
-    *state = NULL;
-    atomic_fetch_sub(&server->requests, 1);
-}
-
-/* Paths and parameters reach the router as they came: it decodes them more strictly than libmicrohttpd. */
-static size_t leave_encoded(void *self, struct MHD_Connection *connection, char *text)
-{
-    (void)self, (void)connection;
-    return strlen(text);
+    unsigned char shown[IST__DIGEST_BYTES];
+    return ist__server_digest(token, strlen(token), shown) &&
+           CRYPTO_memcmp(shown, server->token_digest, sizeof shown) == 0;
 }
 
 /* Home ------------------------------------------------------------------------------------------------------------- */
@@ -256,7 +144,7 @@ static ist_status set_token(ist_server *server, const char *given, ist_error *er
     }
     memcpy(server->note.token, token, size);
     server->note.token[size] = '\0';
-    if (!digest(server->note.token, size, server->token_digest))
+    if (!ist__server_digest(server->note.token, size, server->token_digest))
         status = ist_error_set(err, IST_INTERNAL, 0, NULL, "no SHA-256");
 done:
     ist_buffer_free(&kept);
@@ -317,10 +205,10 @@ static ist_status start_http(ist_server *server, const char *address, uint16_t p
         flags |= MHD_USE_IPv6;
     errno = 0;
     server->daemon = MHD_start_daemon(
-        flags, port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_THREAD_POOL_SIZE,
+        flags, port, NULL, NULL, ist__http_request, server, MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_encoded, NULL, MHD_OPTION_END);
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, ist__http_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, ist__http_unescape, NULL, MHD_OPTION_END);
     if (!server->daemon)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot listen on %s port %u: %s", address, port,
                              errno ? strerror(errno) : "libmicrohttpd did not start");

@@ -126,25 +126,64 @@ ist_status ist__db_run(ist__db *db, const char *sql, sqlite3_stmt **row, ist_err
     return IST_OK;
 }
 
+static ist_status begin_locked(ist__db *db, ist_error *err)
+{
+    /* IMMEDIATE: take the write lock now, rather than find out halfway that another process has it. */
+    ist_status status = ist__db_run(db, db->writer ? "BEGIN IMMEDIATE" : "BEGIN", NULL, err, "");
+    if (status == IST_OK)
+        db->depth = 1;
+    else
+        pthread_mutex_unlock(&db->mutex);
+    return status;
+}
+
 ist_status ist__db_begin(ist__db *db, ist_error *err)
 {
     pthread_mutex_lock(&db->mutex);
-    /* IMMEDIATE: take the write lock now, rather than find out halfway that another process has it. */
-    ist_status status = ist__db_run(db, db->writer ? "BEGIN IMMEDIATE" : "BEGIN", NULL, err, "");
-    if (status != IST_OK)
-        pthread_mutex_unlock(&db->mutex);
+    return begin_locked(db, err);
+}
+
+ist_status ist__db_try_begin(ist__db *db, bool *taken, ist_error *err)
+{
+    *taken = pthread_mutex_trylock(&db->mutex) == 0;
+    return *taken ? begin_locked(db, err) : IST_OK;
+}
+
+ist_status ist__db_savepoint(ist__db *db, ist_error *err)
+{
+    IST_TRY(ist__db_run(db, "SAVEPOINT s", NULL, err, ""));
+    db->depth++;
+    return IST_OK;
+}
+
+static void reset_statements(ist__db *db)
+{
+    for (int i = 0; i < db->statement_count; i++)
+        sqlite3_reset(db->statements[i].statement);
+}
+
+static ist_status end_savepoint(ist__db *db, ist_status status, ist_error *err)
+{
+    db->depth--;
+    if (status == IST_OK)
+        return ist__db_run(db, "RELEASE s", NULL, err, "");
+    /* Where even this fails, the transaction around it fails too: nothing half done is committed. */
+    ist__db_run(db, "ROLLBACK TO s", NULL, NULL, "");
+    ist__db_run(db, "RELEASE s", NULL, NULL, "");
     return status;
 }
 
 ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err)
 {
     /* A row that was left open when an operation failed would make COMMIT and ROLLBACK busy. */
-    for (int i = 0; i < db->statement_count; i++)
-        sqlite3_reset(db->statements[i].statement);
+    reset_statements(db);
+    if (db->depth > 1)
+        return end_savepoint(db, status, err);
     if (status == IST_OK)
         status = ist__db_run(db, "COMMIT", NULL, err, "");
     if (status != IST_OK && !sqlite3_get_autocommit(db->handle))
         ist__db_script(db, "ROLLBACK", NULL);
+    db->depth = 0;
     pthread_mutex_unlock(&db->mutex);
     return status;
 }

@@ -19,6 +19,7 @@ typedef struct ist__db {
     sqlite3 *handle;
     pthread_mutex_t mutex;
     bool writer;
+    int depth; /* 0 outside a transaction, 1 in one, more in savepoints */
     struct {
         const char *sql; /* the literal's address is the key */
         sqlite3_stmt *statement;
@@ -32,7 +33,11 @@ void ist__db_close(ist__db *db);
 
 /* Begin a transaction and take the mutex (not taken when this fails). */
 ist_status ist__db_begin(ist__db *db, ist_error *err);
-/* End it: commit when `status` is IST_OK, else roll back and leave err as it is. Returns the status of the whole. */
+/* Begin a savepoint inside the transaction, which the caller's thread began; ends with ist__db_end too. */
+ist_status ist__db_savepoint(ist__db *db, ist_error *err);
+/* As ist__db_begin, unless the connection is busy: then *taken is false and nothing was done. */
+ist_status ist__db_try_begin(ist__db *db, bool *taken, ist_error *err);
+/* End what was begun last: commit when `status` is IST_OK, else roll back and leave err as it is. Returns the status of the whole. */
 ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err);
 
 /*

@@ -6,6 +6,7 @@
  * one transaction; every operation below runs inside one that its caller began, so that several could share one.
  */
 #include "catalog/local/local_internal.h"
+#include "catalog/local/schema.h"
 #include "catalog/local/vend.h"
 
 #include <ftw.h>
@@ -17,36 +18,6 @@
 
 #define MANAGED_PREFIX "__unitystorage"
 #define TABLE_ID_PROPERTY "io.unitycatalog.tableId"
-#define PRINCIPAL "admin" /* whoever holds the one token */
-
-enum { SCHEMA_VERSION = 1 };
-
-static const char schema_sql[] =
-    "CREATE TABLE metastores (id TEXT PRIMARY KEY) STRICT;"
-    "CREATE TABLE catalogs (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES metastores(id),"
-    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
-    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, storage_root TEXT, storage_location TEXT,"
-    " UNIQUE (parent_id, name)) STRICT;"
-    "CREATE TABLE schemas (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES catalogs(id) ON DELETE CASCADE,"
-    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
-    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, storage_root TEXT, storage_location TEXT,"
-    " UNIQUE (parent_id, name)) STRICT;"
-    "CREATE TABLE tables (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES schemas(id) ON DELETE CASCADE,"
-    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
-    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, table_type TEXT NOT NULL,"
-    " data_source_format TEXT, columns TEXT NOT NULL, storage_location TEXT NOT NULL,"
-    " UNIQUE (parent_id, name)) STRICT;"
-    "CREATE TABLE staging_tables (id TEXT PRIMARY KEY,"
-    " schema_id TEXT NOT NULL REFERENCES schemas(id) ON DELETE CASCADE, name TEXT NOT NULL,"
-    " location TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL, created_by TEXT, committed_at INTEGER) STRICT;"
-    "CREATE INDEX staging_by_schema ON staging_tables (schema_id);"
-    "CREATE TABLE lineage_runs (id TEXT PRIMARY KEY, job TEXT NOT NULL, engine TEXT, state TEXT NOT NULL,"
-    " event_time TEXT NOT NULL, last_event INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX lineage_runs_by_event ON lineage_runs (last_event);"
-    "CREATE TABLE lineage_events (id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event TEXT NOT NULL) STRICT;"
-    "CREATE TABLE lineage_datasets (run_id TEXT NOT NULL REFERENCES lineage_runs(id), output INTEGER NOT NULL,"
-    " name TEXT NOT NULL, PRIMARY KEY (run_id, output, name)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX lineage_datasets_by_name ON lineage_datasets (name, output);";
 
 #define AUDIT "o.owner, o.created_at, o.created_by, o.updated_at, o.updated_by"
 #define SELECT_CATALOG                                                                                                 \
@@ -59,47 +30,49 @@ static const char schema_sql[] =
     " o.storage_location, o.comment, o.properties, " AUDIT ", o.id AS table_id, NULL AS view_definition,"              \
     " NULL AS view_dependencies FROM tables o JOIN schemas s ON s.id = o.parent_id"                                    \
     " JOIN catalogs c ON c.id = s.parent_id "
-#define BY_NAME "WHERE o.parent_id = ?1 AND o.name = ?2"
-#define PAGE "WHERE o.parent_id = ?1 AND o.name > ?2 ORDER BY o.name LIMIT ?3"
+#define BY_ID "WHERE o.id = ?1"
+#define PAGE "WHERE o.parent_id = ?1 AND o.name > ?2 ORDER BY o.name"
 #define SET_COMMON                                                                                                     \
     "name = coalesce(?2, name), comment = coalesce(?3, comment), properties = coalesce(?4, properties),"               \
     " updated_at = ?5, updated_by = ?6"
 
 /* What differs between the kinds of object. `managed` finds the data that goes with an object. */
 static const struct kind {
-    const char *id, *get, *page, *update, *remove, *child, *managed;
-    ist__uc_code missing, taken;
+    const char *id; /* its column in the next two */
+    const char *get, *page, *update, *remove, *child, *managed;
+    ist__action create;
+    ist__uc_code taken;
 } kinds[] = {
     [IST_SECURABLE_CATALOG] =
-        {.id = "SELECT id FROM catalogs WHERE parent_id = ?1 AND name = ?2",
-         .get = SELECT_CATALOG BY_NAME,
+        {.id = "id",
+         .get = SELECT_CATALOG BY_ID,
          .page = SELECT_CATALOG PAGE,
          .update = "UPDATE catalogs SET " SET_COMMON " WHERE id = ?1",
          .remove = "DELETE FROM catalogs WHERE id = ?1",
          .child = "SELECT 1 FROM schemas WHERE parent_id = ?1 LIMIT 1",
          .managed = "SELECT t.storage_location FROM tables t JOIN schemas s ON s.id = t.parent_id"
                     " WHERE s.parent_id = ?1 AND t.table_type = 'MANAGED'",
-         .missing = IST__UC_CATALOG_NOT_FOUND,
+         .create = IST__ACTION_CREATE_CATALOG,
          .taken = IST__UC_CATALOG_ALREADY_EXISTS},
     [IST_SECURABLE_SCHEMA] =
-        {.id = "SELECT id FROM schemas WHERE parent_id = ?1 AND name = ?2",
-         .get = SELECT_SCHEMA BY_NAME,
+        {.id = "schema_id",
+         .get = SELECT_SCHEMA BY_ID,
          .page = SELECT_SCHEMA PAGE,
          .update = "UPDATE schemas SET " SET_COMMON " WHERE id = ?1",
          .remove = "DELETE FROM schemas WHERE id = ?1",
          .child = "SELECT 1 FROM tables WHERE parent_id = ?1 LIMIT 1",
          .managed = "SELECT storage_location FROM tables WHERE parent_id = ?1 AND table_type = 'MANAGED'",
-         .missing = IST__UC_SCHEMA_NOT_FOUND,
+         .create = IST__ACTION_CREATE_SCHEMA,
          .taken = IST__UC_SCHEMA_ALREADY_EXISTS},
     [IST_SECURABLE_TABLE] =
-        {.id = "SELECT id FROM tables WHERE parent_id = ?1 AND name = ?2",
-         .get = SELECT_TABLE BY_NAME,
+        {.id = "table_id",
+         .get = SELECT_TABLE BY_ID,
          .page = SELECT_TABLE PAGE,
          .update = "UPDATE tables SET " SET_COMMON ", columns = coalesce(?7, columns) WHERE id = ?1",
          .remove = "DELETE FROM tables WHERE id = ?1",
          .child = NULL,
          .managed = "SELECT storage_location FROM tables WHERE id = ?1 AND table_type = 'MANAGED'",
-         .missing = IST__UC_TABLE_NOT_FOUND,
+         .create = IST__ACTION_CREATE_TABLE,
          .taken = IST__UC_TABLE_ALREADY_EXISTS},
 };
 
@@ -108,6 +81,14 @@ static const struct kind {
 static const char *column_text(sqlite3_stmt *row, int column)
 {
     return (const char *)sqlite3_column_text(row, column);
+}
+
+static const char *named_text(sqlite3_stmt *row, const char *name)
+{
+    for (int i = 0; i < sqlite3_column_count(row); i++)
+        if (strcmp(sqlite3_column_name(row, i), name) == 0)
+            return column_text(row, i);
+    return NULL;
 }
 
 yyjson_mut_val *ist__local_row(yyjson_mut_doc *doc, sqlite3_stmt *row)
@@ -129,45 +110,21 @@ yyjson_mut_val *ist__local_row(yyjson_mut_doc *doc, sqlite3_stmt *row)
     return object;
 }
 
-/* The id of the object that the first `parts` parts of a name lead to; the metastore's for none. */
-static ist_status find(ist__local *local, ist__db *db, const ist__name *name, int parts, char id[37], ist_error *err)
-{
-    memcpy(id, local->metastore_id, 37);
-    for (int i = 0; i < parts; i++) {
-        sqlite3_stmt *row;
-        IST_TRY(ist__db_run(db, kinds[i].id, &row, err, "tt", id, name->part[i]));
-        if (!row) {
-            ist__name missing = *name;
-            missing.count = i + 1;
-            ist_buffer full = IST_BUFFER_INIT;
-            ist_status status = ist__name_join(&missing, &full, err);
-            if (status == IST_OK)
-                status = ist__uc_error(err, kinds[i].missing, "%s not found: %s",
-                                       ist__securable_label((ist_securable)i), full.data);
-            ist_buffer_free(&full);
-            return status;
-        }
-        snprintf(id, 37, "%s", column_text(row, 0));
-    }
-    return IST_OK;
-}
-
 static ist_status check_free(ist__db *db, ist_securable kind, const char *parent_id, const char *name, ist_error *err)
 {
     sqlite3_stmt *row;
-    IST_TRY(ist__db_run(db, kinds[kind].id, &row, err, "tt", parent_id, name));
+    IST_TRY(ist__db_run(db, ist__securable_tables[kind].find, &row, err, "tt", parent_id, name));
     if (row)
         return ist__uc_error(err, kinds[kind].taken, "%s already exists: %s", ist__securable_label(kind), name);
     return IST_OK;
 }
 
-static ist_status get_object(ist__db *db, ist_securable kind, const char *parent_id, const char *name,
-                             const char *full_name, ist_buffer *out, ist_error *err)
+static ist_status get_object(ist__db *db, ist_securable kind, const char *id, ist_buffer *out, ist_error *err)
 {
     sqlite3_stmt *row;
-    IST_TRY(ist__db_run(db, kinds[kind].get, &row, err, "tt", parent_id, name));
+    IST_TRY(ist__db_run(db, kinds[kind].get, &row, err, "t", id));
     if (!row)
-        return ist__uc_error(err, kinds[kind].missing, "%s not found: %s", ist__securable_label(kind), full_name);
+        return ist_error_set(err, IST_INTERNAL, 0, NULL, "an object vanished inside a transaction");
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, ist__local_row(doc, row));
     return ist__json_finish(doc, out, err);
@@ -233,15 +190,14 @@ static ist_status check_not_managed(const char *location, ist_error *err)
     return IST_OK;
 }
 
-static ist_status create_container(ist__db *db, ist_securable kind, const request *r, const char *parent_id,
-                                   ist_error *err)
+static ist_status create_container(ist__session *session, ist__db *db, ist_securable kind, const request *r,
+                                   const char *parent_id, char id[37], ist_error *err)
 {
     static const char *const inserts[] = {
         "INSERT INTO catalogs (id, parent_id, name, comment, properties, owner, created_at, created_by, updated_at,"
         " updated_by, storage_root, storage_location) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?7, ?6, ?8, ?9)",
         "INSERT INTO schemas (id, parent_id, name, comment, properties, owner, created_at, created_by, updated_at,"
         " updated_by, storage_root, storage_location) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?7, ?6, ?8, ?9)"};
-    char id[37];
     ist__uuid(id);
     ist_buffer location = IST_BUFFER_INIT;
     ist_status status = IST_OK;
@@ -251,7 +207,7 @@ static ist_status create_container(ist__db *db, ist_securable kind, const reques
                                        ist__securable_plural(kind), id));
     }
     status = ist__db_run(db, inserts[kind], NULL, err, "ttttttitt", id, parent_id, r->name, r->comment,
-                         r->properties ? r->properties : "{}", PRINCIPAL, ist__now_ms(), r->location.data,
+                         r->properties ? r->properties : "{}", session->who->name, ist__now_ms(), r->location.data,
                          location.data);
 done:
     ist_buffer_free(&location);
@@ -259,7 +215,8 @@ done:
 }
 
 /* Take the staging table at a location for the table that is being created; its id becomes the table's. */
-static ist_status finalize_staging(ist__db *db, const request *r, char id[37], ist_error *err)
+static ist_status finalize_staging(ist__session *session, ist__db *db, const request *r, char id[37],
+                                   ist_error *err)
 {
     const char *location = r->location.data;
     sqlite3_stmt *row;
@@ -269,7 +226,7 @@ static ist_status finalize_staging(ist__db *db, const request *r, char id[37], i
         return ist__uc_error(err, IST__UC_TABLE_NOT_FOUND, "Staging table not found: %s", location);
     snprintf(id, 37, "%s", column_text(row, 0));
     const char *creator = column_text(row, 1);
-    if (!creator || strcmp(creator, PRINCIPAL) != 0)
+    if (!creator || strcmp(creator, session->who->name) != 0)
         return ist__uc_error(err, IST__UC_PERMISSION_DENIED, "the staging table at %s is another principal's",
                              location);
     if (sqlite3_column_type(row, 2) != SQLITE_NULL)
@@ -305,12 +262,12 @@ static ist_status one_of(const char *value, const char *const *allowed, const ch
     return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "%s '%.60s' is not supported", key, value);
 }
 
-static ist_status create_table(ist__db *db, const request *r, const char *parent_id, ist_error *err)
+static ist_status create_table(ist__session *session, ist__db *db, const request *r, const char *parent_id,
+                               char id[37], ist_error *err)
 {
     static const char *const types[] = {"MANAGED", "EXTERNAL", NULL};
     static const char *const formats[] = {"DELTA", "CSV", "JSON", "AVRO", "PARQUET", "ORC", "TEXT", NULL};
     const char *type, *format;
-    char id[37];
     IST_TRY(ist__json_text(r->root, "table_type", true, &type, err));
     IST_TRY(one_of(type, types, "table_type", err));
     IST_TRY(ist__json_text(r->root, "data_source_format", false, &format, err));
@@ -321,7 +278,7 @@ static ist_status create_table(ist__db *db, const request *r, const char *parent
     if (strcmp(type, "MANAGED") == 0) {
         if (!format || strcmp(format, "DELTA") != 0)
             return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "a managed table must have data_source_format DELTA");
-        IST_TRY(finalize_staging(db, r, id, err));
+        IST_TRY(finalize_staging(session, db, r, id, err));
     } else {
         IST_TRY(check_external(db, r->location.data, err));
         ist__uuid(id);
@@ -331,47 +288,54 @@ static ist_status create_table(ist__db *db, const request *r, const char *parent
                        " updated_at, updated_by, table_type, data_source_format, columns, storage_location)"
                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?7, ?6, ?8, ?9, ?10, ?11)",
                        NULL, err, "ttttttitttt", id, parent_id, r->name, r->comment,
-                       r->properties ? r->properties : "{}", PRINCIPAL, ist__now_ms(), type, format,
+                       r->properties ? r->properties : "{}", session->who->name, ist__now_ms(), type, format,
                        r->columns ? r->columns : "[]", r->location.data);
 }
 
-static ist_status create_object(ist__local *local, ist__db *db, ist_securable kind, const request *r, ist_buffer *out,
-                                ist_error *err)
+static ist_status create_object(ist__session *session, ist__db *db, ist_securable kind, const request *r,
+                                ist_buffer *out, ist_error *err)
 {
-    char parent_id[37];
-    IST_TRY(find(local, db, &r->parent, r->parent.count, parent_id, err));
-    IST_TRY(check_free(db, kind, parent_id, r->name, err));
+    static const ist_securable parents[] = {IST_SECURABLE_METASTORE, IST_SECURABLE_CATALOG, IST_SECURABLE_SCHEMA};
+    ist__chain parent;
+    char id[37];
+    IST_TRY(ist__resolve(session, db, parents[kind], &r->parent, kinds[kind].create, &parent, err));
+    IST_TRY(check_free(db, kind, ist__chain_id(&parent), r->name, err));
     if (kind == IST_SECURABLE_TABLE)
-        IST_TRY(create_table(db, r, parent_id, err));
+        IST_TRY(create_table(session, db, r, ist__chain_id(&parent), id, err));
     else
-        IST_TRY(create_container(db, kind, r, parent_id, err));
-    return get_object(db, kind, parent_id, r->name, r->name, out, err);
+        IST_TRY(create_container(session, db, kind, r, ist__chain_id(&parent), id, err));
+    return get_object(db, kind, id, out, err);
 }
 
 static ist_status local_create(void *self, ist_securable kind, const char *body, ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
+    ist__session *session = self;
+    ist__db *db;
     request r;
     ist_status status = request_read(&r, kind, body, err);
     if (status == IST_OK)
-        status = ist__db_begin(local->writer, err);
+        status = ist__session_write(session, &db, err);
     if (status == IST_OK)
-        status = ist__db_end(local->writer, create_object(local, local->writer, kind, &r, out, err), err);
+        status = ist__db_end(db, create_object(session, db, kind, &r, out, err), err);
     request_free(&r);
     return status;
 }
 
-static ist_status create_staging(ist__local *local, ist__db *db, const ist__name *name, ist_buffer *out,
+static ist_status create_staging(ist__session *session, ist__db *db, const ist__name *name, ist_buffer *out,
                                  ist_error *err)
 {
-    char schema_id[37], id[37];
+    ist__chain schema;
+    ist__name schema_name = *name;
+    char id[37];
     sqlite3_stmt *row;
-    IST_TRY(find(local, db, name, 2, schema_id, err));
+    schema_name.count = 2;
+    IST_TRY(ist__resolve(session, db, IST_SECURABLE_SCHEMA, &schema_name, IST__ACTION_CREATE_TABLE, &schema, err));
+    const char *schema_id = ist__chain_id(&schema);
     IST_TRY(check_free(db, IST_SECURABLE_TABLE, schema_id, name->part[2], err));
     IST_TRY(ist__db_run(db,
                         "SELECT coalesce(s.storage_location, c.storage_location, ?2 || '/" MANAGED_PREFIX "')"
                         " FROM schemas s JOIN catalogs c ON c.id = s.parent_id WHERE s.id = ?1",
-                        &row, err, "tt", schema_id, local->storage_root.data));
+                        &row, err, "tt", schema_id, session->local->storage_root.data));
     if (!row)
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "a schema vanished inside a transaction");
     ist__uuid(id);
@@ -382,7 +346,7 @@ static ist_status create_staging(ist__local *local, ist__db *db, const ist__name
                              "INSERT INTO staging_tables (id, schema_id, name, location, created_at, created_by)"
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                              NULL, err, "ttttit", id, schema_id, name->part[2], location.data, ist__now_ms(),
-                             PRINCIPAL));
+                             session->who->name));
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -399,46 +363,46 @@ done:
 
 static ist_status local_create_staging_table(void *self, const ist__name *name, ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
+    ist__session *session = self;
+    ist__db *db;
     IST_TRY(ist__name_check(name->part[2], err));
-    IST_TRY(ist__db_begin(local->writer, err));
-    return ist__db_end(local->writer, create_staging(local, local->writer, name, out, err), err);
+    IST_TRY(ist__session_write(session, &db, err));
+    return ist__db_end(db, create_staging(session, db, name, out, err), err);
 }
 
 /* Get, list -------------------------------------------------------------------------------------------------------- */
 
-static ist_status get_by_name(ist__local *local, ist__db *db, ist_securable kind, const ist__name *name,
+static ist_status get_by_name(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
                               ist_buffer *out, ist_error *err)
 {
-    char parent_id[37];
-    ist_buffer full = IST_BUFFER_INIT;
-    IST_TRY(find(local, db, name, name->count - 1, parent_id, err));
-    ist_status status = ist__name_join(name, &full, err);
-    if (status == IST_OK)
-        status = get_object(db, kind, parent_id, name->part[name->count - 1], full.data, out, err);
-    ist_buffer_free(&full);
-    return status;
+    ist__chain chain;
+    IST_TRY(ist__resolve(session, db, kind, name, IST__ACTION_SEE, &chain, err));
+    return get_object(db, kind, ist__chain_id(&chain), out, err);
 }
 
 static ist_status local_get(void *self, ist_securable kind, const ist__name *name, ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
-    IST_TRY(ist__db_begin(local->reader, err));
-    return ist__db_end(local->reader, get_by_name(local, local->reader, kind, name, out, err), err);
+    ist__db *db;
+    IST_TRY(ist__session_read(self, &db, err));
+    return ist__db_end(db, get_by_name(self, db, kind, name, out, err), err);
 }
 
-static ist_status list_page(ist__local *local, ist__db *db, ist_securable kind, const ist__name *parent, int limit,
+/* A page of what may be seen. Its token is the last name that was shown: it tells of no other. */
+static ist_status list_page(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name, int limit,
                             const char *page_token, yyjson_mut_doc *doc, ist_error *err)
 {
-    char parent_id[37];
+    static const ist_securable parents[] = {IST_SECURABLE_METASTORE, IST_SECURABLE_CATALOG, IST_SECURABLE_SCHEMA};
+    ist__chain parent;
     sqlite3_stmt *row;
-    IST_TRY(find(local, db, parent, parent->count, parent_id, err));
-    IST_TRY(ist__db_run(db, kinds[kind].page, &row, err, "tti", parent_id, page_token, (int64_t)limit));
+    IST_TRY(ist__resolve(session, db, parents[kind], name, IST__ACTION_SEE, &parent, err));
+    IST_TRY(ist__db_run(db, kinds[kind].page, &row, err, "tt", ist__chain_id(&parent), page_token));
     yyjson_mut_val *root = yyjson_mut_obj(doc), *page = yyjson_mut_arr(doc), *last = NULL;
     yyjson_mut_doc_set_root(doc, root);
-    while (row) {
-        last = ist__local_row(doc, row);
-        yyjson_mut_arr_append(page, last);
+    while (row && yyjson_mut_arr_size(page) < (size_t)limit) {
+        if (ist__may_see(session, db, &parent, kind, named_text(row, kinds[kind].id), named_text(row, "owner"))) {
+            last = ist__local_row(doc, row);
+            yyjson_mut_arr_append(page, last);
+        }
         IST_TRY(ist__db_next(db, &row, err));
     }
     bool full = yyjson_mut_arr_size(page) == (size_t)limit;
@@ -451,14 +415,13 @@ static ist_status list_page(ist__local *local, ist__db *db, ist_securable kind, 
 static ist_status local_list(void *self, ist_securable kind, const ist__name *parent, int max_results,
                              const char *page_token, ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
+    ist__db *db;
     if (max_results < 0)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "max_results must be greater than or equal to 0");
     int limit = max_results == 0 || max_results > IST__PAGE_MAX ? IST__PAGE_MAX : max_results;
-    IST_TRY(ist__db_begin(local->reader, err));
+    IST_TRY(ist__session_read(self, &db, err));
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    ist_status status = list_page(local, local->reader, kind, parent, limit, page_token, doc, err);
-    status = ist__db_end(local->reader, status, err);
+    ist_status status = ist__db_end(db, list_page(self, db, kind, parent, limit, page_token, doc, err), err);
     if (status == IST_OK)
         return ist__json_finish(doc, out, err);
     yyjson_mut_doc_free(doc);
@@ -467,31 +430,28 @@ static ist_status local_list(void *self, ist_securable kind, const ist__name *pa
 
 /* Update, delete --------------------------------------------------------------------------------------------------- */
 
-static ist_status update_object(ist__local *local, ist__db *db, ist_securable kind, const ist__name *name,
+static ist_status update_object(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
                                 yyjson_val *patch, ist_buffer *out, ist_error *err)
 {
     const char *new_name, *comment;
     char *properties = NULL, *columns = NULL;
-    char id[37], parent_id[37];
-    ist__name changed = *name;
-    int last = name->count - 1;
+    ist__chain chain;
     ist_status status = IST_OK;
     IST_TRY_GOTO(ist__json_text(patch, "new_name", false, &new_name, err));
     IST_TRY_GOTO(ist__json_text(patch, "comment", false, &comment, err));
     IST_TRY_GOTO(ist__json_properties(patch, "properties", &properties, err));
     if (kind == IST_SECURABLE_TABLE)
         IST_TRY_GOTO(ist__json_columns(patch, &columns, err));
-    IST_TRY_GOTO(find(local, db, name, last, parent_id, err));
-    IST_TRY_GOTO(find(local, db, name, name->count, id, err));
+    IST_TRY_GOTO(ist__resolve(session, db, kind, name, IST__ACTION_UPDATE, &chain, err));
+    const char *id = ist__chain_id(&chain);
     if (new_name) {
         IST_TRY_GOTO(ist__name_check(new_name, err));
-        IST_TRY_GOTO(check_free(db, kind, parent_id, new_name, err));
-        snprintf(changed.part[last], sizeof changed.part[last], "%s", new_name);
+        IST_TRY_GOTO(check_free(db, kind, chain.link[chain.count - 2].id, new_name, err));
     }
     if (new_name || comment || properties || columns)
         IST_TRY_GOTO(ist__db_run(db, kinds[kind].update, NULL, err, columns ? "ttttitt" : "ttttit", id, new_name,
-                                 comment, properties, ist__now_ms(), PRINCIPAL, columns));
-    status = get_by_name(local, db, kind, &changed, out, err);
+                                 comment, properties, ist__now_ms(), session->who->name, columns));
+    status = get_object(db, kind, id, out, err);
 done:
     free(properties);
     free(columns);
@@ -501,13 +461,12 @@ done:
 static ist_status local_update(void *self, ist_securable kind, const ist__name *name, const char *patch,
                                ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
+    ist__db *db;
     yyjson_doc *doc = NULL;
     IST_TRY(ist__json_read_object(patch, &doc, err));
-    ist_status status = ist__db_begin(local->writer, err);
+    ist_status status = ist__session_write(self, &db, err);
     if (status == IST_OK)
-        status = ist__db_end(local->writer,
-                             update_object(local, local->writer, kind, name, yyjson_doc_get_root(doc), out, err), err);
+        status = ist__db_end(db, update_object(self, db, kind, name, yyjson_doc_get_root(doc), out, err), err);
     yyjson_doc_free(doc);
     return status;
 }
@@ -531,12 +490,13 @@ static void remove_data(const char *location)
 }
 
 /* doomed: the locations to remove once the transaction is committed, each ended by NUL. */
-static ist_status delete_object(ist__local *local, ist__db *db, ist_securable kind, const ist__name *name, bool force,
+static ist_status delete_object(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name, bool force,
                                 ist_buffer *doomed, ist_error *err)
 {
-    char id[37];
+    ist__chain chain;
     sqlite3_stmt *row = NULL;
-    IST_TRY(find(local, db, name, name->count, id, err));
+    IST_TRY(ist__resolve(session, db, kind, name, IST__ACTION_DELETE, &chain, err));
+    const char *id = ist__chain_id(&chain);
     if (kinds[kind].child && !force) {
         ist_securable child = (ist_securable)(kind + 1);
         IST_TRY(ist__db_run(db, kinds[kind].child, &row, err, "t", id));
@@ -555,11 +515,10 @@ static ist_status delete_object(ist__local *local, ist__db *db, ist_securable ki
 
 static ist_status local_remove(void *self, ist_securable kind, const ist__name *name, bool force, ist_error *err)
 {
-    ist__local *local = self;
+    ist__db *db;
     ist_buffer doomed = IST_BUFFER_INIT;
-    IST_TRY(ist__db_begin(local->writer, err));
-    ist_status status =
-        ist__db_end(local->writer, delete_object(local, local->writer, kind, name, force, &doomed, err), err);
+    IST_TRY(ist__session_write(self, &db, err));
+    ist_status status = ist__db_end(db, delete_object(self, db, kind, name, force, &doomed, err), err);
     /* After the commit: a crash between the two leaves files without a table, never a table without files. */
     if (status == IST_OK)
         for (size_t at = 0; at < doomed.size; at += strlen(doomed.data + at) + 1)
@@ -584,7 +543,7 @@ static ist_status find_location(ist__db *db, const char *table_id, ist_buffer *o
 }
 
 /* The location that a request is about, and whether it is to write there. */
-static ist_status locate(ist__local *local, yyjson_val *body, ist_buffer *out, ist__vend_request *wanted,
+static ist_status locate(ist__session *session, yyjson_val *body, ist_buffer *out, ist__vend_request *wanted,
                          ist_error *err)
 {
     static const char *const table_operations[] = {"READ", "READ_WRITE", NULL};
@@ -597,20 +556,22 @@ static ist_status locate(ist__local *local, yyjson_val *body, ist_buffer *out, i
     wanted->write = strcmp(operation, "READ") != 0 && strcmp(operation, "PATH_READ") != 0;
     if (!wanted->table_id)
         return ist__location_normalize(url, out, err);
-    IST_TRY(ist__db_begin(local->reader, err));
-    return ist__db_end(local->reader, find_location(local->reader, wanted->table_id, out, err), err);
+    ist__db *db;
+    IST_TRY(ist__session_read(session, &db, err));
+    return ist__db_end(db, find_location(db, wanted->table_id, out, err), err);
 }
 
 static ist_status local_get_credentials(void *self, const char *body, ist_buffer *out, ist_error *err)
 {
     yyjson_doc *in = NULL;
     ist_buffer location = IST_BUFFER_INIT;
-    ist__vend_request wanted = {.principal = PRINCIPAL};
+    ist__session *session = self;
+    ist__vend_request wanted = {.principal = session->who->name};
     ist_status status = IST_OK;
     IST_TRY_GOTO(ist__json_read_object(body, &in, err));
-    IST_TRY_GOTO(locate(self, yyjson_doc_get_root(in), &location, &wanted, err));
+    IST_TRY_GOTO(locate(session, yyjson_doc_get_root(in), &location, &wanted, err));
     wanted.url = location.data;
-    status = ist__vend(self, &wanted, out, err);
+    status = ist__vend(session->local, &wanted, out, err);
 done:
     yyjson_doc_free(in);
     ist_buffer_free(&location);
@@ -631,49 +592,45 @@ static ist_status local_commit(void *self, const char *body, ist_error *err)
 
 static ist_status local_get_metastore(void *self, ist_buffer *out, ist_error *err)
 {
-    return ist_buffer_printf(out, err, "{\"metastore_id\":\"%s\"}", ((ist__local *)self)->metastore_id);
+    return ist_buffer_printf(out, err, "{\"metastore_id\":\"%s\"}", ((ist__session *)self)->local->metastore_id);
 }
 
 /* Open ------------------------------------------------------------------------------------------------------------- */
 
 static void local_free(void *self)
 {
-    ist__local *local = self;
-    if (!local)
-        return;
-    ist__db_close(local->reader);
-    ist__db_close(local->writer);
-    ist_buffer_free(&local->storage_root);
-    free(local);
+    ist__session *session = self;
+    if (session)
+        ist__local_close(session->local);
 }
 
-/* Lay out a new database, with catalog "main" and schema "default"; check the version of an old one. */
+/* Catalog "main" with schema "default", in a database that is new. */
+static ist_status create_first_objects(ist__local *local, ist__db *db, ist_error *err)
+{
+    static const char *const first[] = {"{\"name\":\"main\"}", "{\"name\":\"default\",\"catalog_name\":\"main\"}"};
+    ist__uuid(local->metastore_id);
+    IST_TRY(ist__db_run(db, "INSERT INTO metastores (id, owner) VALUES (?1, ?2)", NULL, err, "tt", local->metastore_id,
+                        local->admin.who->name));
+    for (int kind = 0; kind < 2; kind++) {
+        request r;
+        ist_buffer dropped = IST_BUFFER_INIT;
+        ist_status status = request_read(&r, (ist_securable)kind, first[kind], err);
+        if (status == IST_OK)
+            status = create_object(&local->admin, db, (ist_securable)kind, &r, &dropped, err);
+        request_free(&r);
+        ist_buffer_free(&dropped);
+        IST_TRY(status);
+    }
+    return IST_OK;
+}
+
 static ist_status prepare_database(ist__local *local, ist__db *db, const char *path, ist_error *err)
 {
+    bool fresh;
     sqlite3_stmt *row;
-    IST_TRY(ist__db_run(db, "PRAGMA user_version", &row, err, ""));
-    int version = row ? sqlite3_column_int(row, 0) : 0;
-    if (version > SCHEMA_VERSION)
-        return ist_error_set(err, IST_UNSUPPORTED, 0, path,
-                             "the catalog database %s has version %d; this Isthmus knows versions up to %d", path,
-                             version, SCHEMA_VERSION);
-    if (version == 0) {
-        static const char *const first[] = {"{\"name\":\"main\"}", "{\"name\":\"default\",\"catalog_name\":\"main\"}"};
-        IST_TRY(ist__db_script(db, schema_sql, err));
-        ist__uuid(local->metastore_id);
-        IST_TRY(ist__db_run(db, "INSERT INTO metastores (id) VALUES (?1)", NULL, err, "t", local->metastore_id));
-        for (int kind = 0; kind < 2; kind++) {
-            request r;
-            ist_buffer dropped = IST_BUFFER_INIT;
-            ist_status status = request_read(&r, (ist_securable)kind, first[kind], err);
-            if (status == IST_OK)
-                status = create_object(local, db, (ist_securable)kind, &r, &dropped, err);
-            request_free(&r);
-            ist_buffer_free(&dropped);
-            IST_TRY(status);
-        }
-        IST_TRY(ist__db_script(db, "PRAGMA user_version = 1", err));
-    }
+    IST_TRY(ist__schema_migrate(db, path, &fresh, err));
+    if (fresh)
+        return create_first_objects(local, db, err);
     IST_TRY(ist__db_run(db, "SELECT id FROM metastores", &row, err, ""));
     if (!row)
         return ist_error_set(err, IST_BAD_INPUT, 0, path, "the catalog database %s has no metastore", path);
@@ -681,15 +638,16 @@ static ist_status prepare_database(ist__local *local, ist__db *db, const char *p
     return IST_OK;
 }
 
-static ist_status set_storage_root(ist__local *local, const char *path, const char *storage_root, ist_error *err)
+/* The database's folder, and the folder of managed tables. */
+static ist_status set_places(ist__local *local, const char *path, const char *storage_root, ist_error *err)
 {
-    if (storage_root)
-        return ist__location_normalize(storage_root, &local->storage_root, err);
     ist_buffer root = IST_BUFFER_INIT;
     char *real = realpath(path, NULL);
-    ist_status status = ist_buffer_printf(&root, err, "%s/warehouse", real ? dirname(real) : ".");
+    ist_status status = ist__strdup(real ? dirname(real) : ".", &local->home, err);
+    if (status == IST_OK && !storage_root)
+        status = ist_buffer_printf(&root, err, "%s/warehouse", local->home);
     if (status == IST_OK)
-        status = ist__location_normalize(root.data, &local->storage_root, err);
+        status = ist__location_normalize(storage_root ? storage_root : root.data, &local->storage_root, err);
     free(real);
     ist_buffer_free(&root);
     return status;
@@ -715,15 +673,16 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
     ist__local *local = NULL;
     ist_status status = IST_OK;
     IST_TRY(ist__alloc(1, sizeof *local, (void **)&local, err));
+    local->admin = (ist__session){.local = local, .who = &ist__principal_admin};
     IST_TRY_GOTO(ist__db_open(path, true, &local->writer, err));
-    IST_TRY_GOTO(set_storage_root(local, path, storage_root, err));
+    IST_TRY_GOTO(set_places(local, path, storage_root, err));
     IST_TRY_GOTO(ist__db_begin(local->writer, err));
     IST_TRY_GOTO(ist__db_end(local->writer, prepare_database(local, local->writer, path, err), err));
-    IST_TRY_GOTO(ist__db_open(path, false, &local->reader, err));
+    IST_TRY_GOTO(ist__local_open_readers(local, path, err));
     out->backend = &backend;
-    out->self = local;
+    out->self = &local->admin;
     return IST_OK;
 done:
-    local_free(local);
+    ist__local_close(local);
     return status;
 }

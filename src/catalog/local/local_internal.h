@@ -5,17 +5,43 @@
 #include "catalog/catalog_json.h"
 #include "catalog/local/database.h"
 #include "catalog/local/file_token.h"
+#include "catalog/local/grants.h"
+#include "catalog/local/session.h"
 
-typedef struct ist__local {
+enum { IST__READERS_MAX = 8 };
+
+/*
+ * The catalog itself. Shared by its sessions, which lock what they use.
+ */
+struct ist__local {
     ist__db *writer;
-    ist__db *reader; /* its own connection: in WAL mode readers do not wait for the writer's fsync */
+    ist__db *readers[IST__READERS_MAX]; /* their own connections: in WAL mode readers do not wait for the writer's fsync */
+    int reader_count;
+    atomic_uint next_reader;
     char metastore_id[37];
+    char *home;              /* the folder of the database */
     ist_buffer storage_root; /* a normalized location */
     const ist__file_signer *file_signer; /* of the server that serves this catalog; NULL: whoever opened it, opens files */
-} ist__local;
+    ist__session admin;                  /* of whoever opened the catalog in this process */
+};
+
+/* session.c: the reading connections; everything closed and freed, NULL allowed. */
+ist_status ist__local_open_readers(ist__local *local, const char *path, ist_error *err);
+void ist__local_close(ist__local *local);
 
 /* One row as a JSON object under the names of its columns; "properties" and "columns" hold JSON already. */
 yyjson_mut_val *ist__local_row(yyjson_mut_doc *doc, sqlite3_stmt *row);
+
+/* How a kind of securable lies in the database. */
+typedef struct ist__securable_table {
+    const char *table;   /* has id, name, owner and parent_id: the id of its schema, catalog or metastore */
+    const char *find;    /* id and owner by parent_id ?1 and name ?2 */
+    const char *find_id; /* parent_id and owner by id ?1 */
+    ist__uc_code missing;
+} ist__securable_table;
+
+/* By ist_securable; securables.c. */
+extern const ist__securable_table ist__securable_tables[];
 
 /* local_lineage.c */
 ist_status ist__local_post_lineage(void *self, const char *event, ist_error *err);

@@ -90,12 +90,12 @@ static ist_status store_event(ist__db *db, const char *text, yyjson_val *event, 
 
 ist_status ist__local_post_lineage(void *self, const char *event, ist_error *err)
 {
-    ist__local *local = self;
+    ist__db *db;
     yyjson_doc *doc = NULL;
     IST_TRY(ist__json_read_object(event, &doc, err));
-    ist_status status = ist__db_begin(local->writer, err);
+    ist_status status = ist__session_write(self, &db, err);
     if (status == IST_OK)
-        status = ist__db_end(local->writer, store_event(local->writer, event, yyjson_doc_get_root(doc), err), err);
+        status = ist__db_end(db, store_event(db, event, yyjson_doc_get_root(doc), err), err);
     yyjson_doc_free(doc);
     return status;
 }
@@ -139,11 +139,11 @@ static ist_status read_lineage(ist__db *db, const char *dataset, yyjson_mut_doc 
 
 ist_status ist__local_get_lineage(void *self, const char *dataset, ist_buffer *out, ist_error *err)
 {
-    ist__local *local = self;
-    IST_TRY(ist__db_begin(local->reader, err));
+    ist__db *db;
+    IST_TRY(ist__session_read(self, &db, err));
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
-    ist_status status = ist__db_end(local->reader, read_lineage(local->reader, dataset, doc, err), err);
+    ist_status status = ist__db_end(db, read_lineage(db, dataset, doc, err), err);
     if (status == IST_OK)
         return ist__json_finish(doc, out, err);
     yyjson_mut_doc_free(doc);

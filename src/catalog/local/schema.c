@@ -1,0 +1,68 @@
+/*
+ * schema.c: the tables of the catalog's database.
+ *
+ * PRAGMA user_version counts the steps below that were done. A step that was released is never edited: a change is a new
+ * step. Step 2 was not released yet, so its areas may still grow.
+ */
+#include "catalog/local/schema.h"
+
+#include "util/util.h"
+
+#include <stdio.h>
+
+static const char objects_v1[] =
+    "CREATE TABLE metastores (id TEXT PRIMARY KEY) STRICT;"
+    "CREATE TABLE catalogs (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES metastores(id),"
+    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
+    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, storage_root TEXT, storage_location TEXT,"
+    " UNIQUE (parent_id, name)) STRICT;"
+    "CREATE TABLE schemas (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES catalogs(id) ON DELETE CASCADE,"
+    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
+    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, storage_root TEXT, storage_location TEXT,"
+    " UNIQUE (parent_id, name)) STRICT;"
+    "CREATE TABLE tables (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL REFERENCES schemas(id) ON DELETE CASCADE,"
+    " name TEXT NOT NULL, comment TEXT, properties TEXT NOT NULL, owner TEXT, created_at INTEGER NOT NULL,"
+    " created_by TEXT, updated_at INTEGER NOT NULL, updated_by TEXT, table_type TEXT NOT NULL,"
+    " data_source_format TEXT, columns TEXT NOT NULL, storage_location TEXT NOT NULL,"
+    " UNIQUE (parent_id, name)) STRICT;"
+    "CREATE TABLE staging_tables (id TEXT PRIMARY KEY,"
+    " schema_id TEXT NOT NULL REFERENCES schemas(id) ON DELETE CASCADE, name TEXT NOT NULL,"
+    " location TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL, created_by TEXT, committed_at INTEGER) STRICT;"
+    "CREATE INDEX staging_by_schema ON staging_tables (schema_id);";
+
+static const char lineage_v1[] =
+    "CREATE TABLE lineage_runs (id TEXT PRIMARY KEY, job TEXT NOT NULL, engine TEXT, state TEXT NOT NULL,"
+    " event_time TEXT NOT NULL, last_event INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX lineage_runs_by_event ON lineage_runs (last_event);"
+    "CREATE TABLE lineage_events (id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event TEXT NOT NULL) STRICT;"
+    "CREATE TABLE lineage_datasets (run_id TEXT NOT NULL REFERENCES lineage_runs(id), output INTEGER NOT NULL,"
+    " name TEXT NOT NULL, PRIMARY KEY (run_id, output, name)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX lineage_datasets_by_name ON lineage_datasets (name, output);";
+
+/* To add an area's tables, name its SQL in the newest step. */
+static const char *const steps[][8] = {
+    {objects_v1, lineage_v1},
+    {ist__schema_identity, ist__schema_grants, ist__schema_audit},
+};
+
+enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+ist_status ist__schema_migrate(ist__db *db, const char *path, bool *fresh, ist_error *err)
+{
+    sqlite3_stmt *row;
+    IST_TRY(ist__db_run(db, "PRAGMA user_version", &row, err, ""));
+    int version = row ? sqlite3_column_int(row, 0) : 0;
+    *fresh = version == 0;
+    if (version < 0 || version > STEP_COUNT)
+        return ist_error_set(err, IST_UNSUPPORTED, 0, path,
+                             "the catalog database %s has version %d; this Isthmus knows versions up to %d", path,
+                             version, STEP_COUNT);
+    for (; version < STEP_COUNT; version++) {
+        char stamp[64];
+        for (int i = 0; i < 8 && steps[version][i]; i++)
+            IST_TRY(ist__db_script(db, steps[version][i], err));
+        snprintf(stamp, sizeof stamp, "PRAGMA user_version = %d", version + 1);
+        IST_TRY(ist__db_script(db, stamp, err));
+    }
+    return IST_OK;
+}

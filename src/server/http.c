@@ -1,0 +1,218 @@
+/* http.c: between libmicrohttpd and the router: one request's way from its first header to the end of its answer. */
+#include "server/server_internal.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One request under way, kept by libmicrohttpd between its calls. */
+typedef struct transfer {
+    ist_buffer body;
+    ist__match match;
+    ist__session session;
+    ist_catalog catalog; /* of the session */
+    ist__request request;
+    ist__reply reply;
+    ist__call call;
+    ist_error error; /* of the route or the upload: the answer, once the body is through */
+    char *path;
+    char peer[INET6_ADDRSTRLEN];
+} transfer;
+
+/* Answers ---------------------------------------------------------------------------------------------------------- */
+
+/* Takes the reply's body or file. */
+static struct MHD_Response *make_response(ist__reply *reply)
+{
+    struct MHD_Response *response;
+    if (reply->fd >= 0) {
+        response = MHD_create_response_from_fd_at_offset64(reply->length, reply->fd, reply->offset);
+        if (response)
+            reply->fd = -1;
+    } else {
+        response = MHD_create_response_from_buffer(reply->body.size, reply->body.data, MHD_RESPMEM_MUST_FREE);
+        if (response)
+            reply->body = (ist_buffer)IST_BUFFER_INIT;
+    }
+    return response;
+}
+
+static enum MHD_Result send_reply(const ist_server *server, struct MHD_Connection *connection, ist__reply *reply)
+{
+    struct MHD_Response *response = make_response(reply);
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                            reply->content_type ? reply->content_type : "application/json");
+    for (int i = 0; i < reply->header_count; i++)
+        MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    if (reply->http == MHD_HTTP_UNAUTHORIZED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    if (atomic_load(&server->stopping))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)reply->http, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(const ist_server *server, struct MHD_Connection *connection, transfer *t,
+                              const ist_error *error)
+{
+    ist__call_refuse(&t->call, error);
+    if (t->match.allow[0] && !t->match.route)
+        ist__reply_header(&t->reply, MHD_HTTP_HEADER_ALLOW, t->match.allow, NULL);
+    return send_reply(server, connection, &t->reply);
+}
+
+/* Requests --------------------------------------------------------------------------------------------------------- */
+
+static const char *parameter_of(void *connection, const char *key)
+{
+    return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
+}
+
+static const char *header_of(void *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static const char *peer_of(struct MHD_Connection *connection, char out[INET6_ADDRSTRLEN])
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!info || !info->client_addr)
+        return NULL;
+    const struct sockaddr *address = info->client_addr;
+    const void *bytes = address->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                                                       : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    return inet_ntop(address->sa_family, bytes, out, INET6_ADDRSTRLEN);
+}
+
+/* Who asks; NULL where no valid token is shown. */
+static const ist__principal *authenticate(const ist_server *server, struct MHD_Connection *connection)
+{
+    static const char scheme[] = "Bearer ";
+    const char *header = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!header || strncmp(header, scheme, strlen(scheme)) != 0)
+        return NULL;
+    return ist__server_is_token(server, header + strlen(scheme)) ? &ist__principal_admin : NULL;
+}
+
+static void free_transfer(transfer *t)
+{
+    if (t->match.route && t->match.route->upload)
+        t->match.route->upload->free(t->call.upload);
+    ist__reply_clear(&t->reply);
+    ist__match_free(&t->match);
+    ist_buffer_free(&t->body);
+    free(t->path);
+    free(t);
+}
+
+/* NULL where there is no memory. */
+static transfer *new_transfer(ist_server *server, struct MHD_Connection *connection, const char *url,
+                              const char *method)
+{
+    transfer *t = calloc(1, sizeof *t);
+    if (!t || !(t->path = strdup(url))) {
+        free(t);
+        return NULL;
+    }
+    t->body.limit = IST__CATALOG_BODY_MAX + 1; /* and the NUL */
+    t->reply = IST__REPLY_INIT;
+    ist__match_find(method, url, &t->match, &t->error);
+    t->session.local = ((ist__session *)server->catalog->self)->local;
+    t->catalog = (ist_catalog){.backend = server->catalog->backend, .self = &t->session};
+    t->request = (ist__request){.method = t->match.route ? t->match.route->method : "",
+                                .path = t->path,
+                                .parameter = parameter_of,
+                                .header = header_of,
+                                .self = connection,
+                                .peer = peer_of(connection, t->peer)};
+    ist__uuid(t->request.id);
+    t->call = (ist__call){.catalog = &t->catalog,
+                          .server = server,
+                          .request = &t->request,
+                          .route = t->match.route,
+                          .reply = &t->reply};
+    memcpy(t->call.segment, t->match.segment, sizeof t->call.segment);
+    return t;
+}
+
+/* What can be refused before the body is read. */
+static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *connection, const char *url,
+                                     const char *method, void **state)
+{
+    transfer *t = new_transfer(server, connection, url, method);
+    if (!t)
+        return MHD_NO;
+    *state = t;
+    atomic_fetch_add(&server->requests, 1);
+    const ist__route *route = t->match.route;
+    const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    ist_error error = IST_ERROR_INIT;
+    t->session.who = authenticate(server, connection);
+    if (!t->session.who && !(route && (route->flags & IST__ROUTE_OPEN))) {
+        ist__uc_error(&error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
+        return refuse(server, connection, t, &error);
+    }
+    if (!t->session.who)
+        t->session.who = &ist__principal_nobody;
+    if (route && route->upload) {
+        route->upload->begin(&t->call, &t->error);
+    } else if (length && strtoull(length, NULL, 10) > IST__CATALOG_BODY_MAX) {
+        ist__uc_error(&error, IST__UC_PAYLOAD_TOO_LARGE, "the body is larger than %d bytes", IST__CATALOG_BODY_MAX);
+        return refuse(server, connection, t, &error);
+    }
+    return MHD_YES;
+}
+
+/* A body of unknown length that grows past the limit ends the connection. */
+static enum MHD_Result take_data(transfer *t, const char *data, size_t size)
+{
+    const ist__route *route = t->match.route;
+    if (!route || !route->upload)
+        return ist_buffer_append(&t->body, data, size, NULL) == IST_OK ? MHD_YES : MHD_NO;
+    if (t->error.status == IST_OK)
+        route->upload->data(&t->call, data, size, &t->error);
+    return MHD_YES;
+}
+
+enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_size, void **state)
+{
+    (void)version;
+    ist_server *server = self;
+    transfer *t = *state;
+    if (!t)
+        return begin_request(server, connection, url, method, state);
+    if (*data_size > 0) {
+        enum MHD_Result result = take_data(t, data, *data_size);
+        *data_size = 0;
+        return result;
+    }
+    t->request.body = t->body.data ? t->body.data : "";
+    t->request.body_size = t->body.size;
+    if (t->error.status != IST_OK)
+        return refuse(server, connection, t, &t->error);
+    ist__call_run(&t->call);
+    return send_reply(server, connection, &t->reply);
+}
+
+void ist__http_completed(void *self, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection, (void)code;
+    ist_server *server = self;
+    if (!*state)
+        return;
+    free_transfer(*state);
+    *state = NULL;
+    atomic_fetch_sub(&server->requests, 1);
+}
+
+/* Paths and parameters reach the router as they came: it decodes them more strictly than libmicrohttpd. */
+size_t ist__http_unescape(void *self, struct MHD_Connection *connection, char *text)
+{
+    (void)self, (void)connection;
+    return strlen(text);
+}

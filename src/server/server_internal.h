@@ -1,0 +1,37 @@
+/* server_internal.h: what the server's own files share. Library-private. */
+#ifndef ISTHMUS_SERVER_SERVER_INTERNAL_H
+#define ISTHMUS_SERVER_SERVER_INTERNAL_H
+
+#include "catalog/local/local_internal.h"
+#include "server/router.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+enum { IST__DIGEST_BYTES = 32 };
+
+struct ist_server {
+    char *home;
+    ist__server_note note;
+    unsigned char token_digest[IST__DIGEST_BYTES];
+    int lock;
+    uint16_t port;
+    ist_catalog *catalog; /* the administrator's */
+    struct MHD_Daemon *daemon;
+    atomic_int requests; /* under way */
+    atomic_bool stopping;
+};
+
+/* server.c */
+/* Is it the token of the home? Compared as digests, in constant time. */
+bool ist__server_is_token(const ist_server *server, const char *token);
+bool ist__server_digest(const char *text, size_t size, unsigned char out[IST__DIGEST_BYTES]);
+
+/* http.c: the callbacks of libmicrohttpd; self is the server. */
+enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_size, void **state);
+void ist__http_completed(void *self, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code);
+size_t ist__http_unescape(void *self, struct MHD_Connection *connection, char *text);
+
+#endif
