@@ -51,6 +51,8 @@ typedef struct ist_catalog_options {
 /* Errors: IST_NOT_FOUND (no catalog configured: the message tells how to start one), IST_BAD_INPUT, IST_IO. */
 IST_API ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **out, ist_error *err);
 IST_API void ist_catalog_free(ist_catalog *catalog);
+/* Where it is: "https://host:port", or "sqlite:/path". Borrowed. */
+IST_API const char *ist_catalog_uri(const ist_catalog *catalog);
 
 /* What kind of object a call is about; Unity Catalog's securables. Full names have as many parts as the comment shows. */
 typedef enum ist_securable {
@@ -154,6 +156,20 @@ IST_API ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, is
  */
 IST_API ist_status ist_catalog_columns(const char *schema, const char *const *partition_columns,
                                        size_t partition_column_count, ist_buffer *out, ist_error *err);
+
+/*
+ * Who may do what with an object. Privileges are Unity Catalog's: SELECT, MODIFY, USE CATALOG...
+ *   full_name  "" for the metastore
+ *   principal  whose grants: a user's or service principal's name, or a group's; NULL for everybody's
+ *   changes    JSON: [{"principal", "add": [privilege...], "remove": [privilege...]}]; privileges also in small letters
+ *              and with underscores, as they are written for Databricks
+ * Appends {"privilege_assignments": [{"principal", "privileges": [...]}]}: what was granted on the object itself.
+ * Errors besides the usual: IST_UNSUPPORTED (a sqlite: catalog).
+ */
+IST_API ist_status ist_catalog_get_grants(ist_catalog *catalog, ist_securable kind, const char *full_name,
+                                          const char *principal, ist_buffer *out, ist_error *err);
+IST_API ist_status ist_catalog_update_grants(ist_catalog *catalog, ist_securable kind, const char *full_name,
+                                             const char *changes, ist_buffer *out, ist_error *err);
 
 /*
  * Any REST call, for what has none here.

@@ -15,12 +15,16 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
     ist_status status = ist__connection_find(options, &connection, err);
     if (status == IST_OK)
         status = ist__alloc(1, sizeof *catalog, (void **)&catalog, err);
+    if (status == IST_OK)
+        status = ist__strdup(connection.sqlite ? connection.sqlite - strlen("sqlite:") : connection.host, &catalog->uri, err);
     if (status == IST_OK && connection.sqlite)
         status = ist__local_open(connection.sqlite, options->storage_root, catalog, err);
     else if (status == IST_OK)
         status = ist__uc_open(&connection, catalog, err);
     ist__connection_wipe(&connection);
     if (status != IST_OK) {
+        if (catalog)
+            free(catalog->uri);
         free(catalog);
         return status;
     }
@@ -28,6 +32,11 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
     pthread_mutex_init(&catalog->mutex, NULL);
     *out = catalog;
     return IST_OK;
+}
+
+const char *ist_catalog_uri(const ist_catalog *catalog)
+{
+    return catalog->uri;
 }
 
 ist_catalog *ist__catalog_hold(ist_catalog *catalog)
@@ -42,6 +51,7 @@ void ist__catalog_release(ist_catalog *catalog)
         return;
     catalog->backend->free(catalog->self);
     pthread_mutex_destroy(&catalog->mutex);
+    free(catalog->uri);
     free(catalog);
 }
 
@@ -122,11 +132,40 @@ ist_status ist_catalog_commit(ist_catalog *catalog, const char *body, ist_error 
     return catalog->backend->commit(catalog->self, body, err);
 }
 
+static ist_status needs_server(ist_error *err)
+{
+    return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "a sqlite: catalog has no REST API; start `isthmus serve`");
+}
+
+ist_status ist_catalog_get_grants(ist_catalog *catalog, ist_securable kind, const char *full_name,
+                                  const char *principal, ist_buffer *out, ist_error *err)
+{
+    ist__name name;
+    IST_TRY(ist__name_split(full_name, ist__securable_parts(kind), &name, err));
+    if (!catalog->backend->get_grants)
+        return needs_server(err);
+    return catalog->backend->get_grants(catalog->self, kind, &name, principal, out, err);
+}
+
+ist_status ist_catalog_update_grants(ist_catalog *catalog, ist_securable kind, const char *full_name,
+                                     const char *changes, ist_buffer *out, ist_error *err)
+{
+    ist__name name;
+    ist_buffer dropped = IST_BUFFER_INIT;
+    IST_TRY(ist__name_split(full_name, ist__securable_parts(kind), &name, err));
+    if (!catalog->backend->update_grants)
+        return needs_server(err);
+    ist_status status =
+        catalog->backend->update_grants(catalog->self, kind, &name, changes, out ? out : &dropped, err);
+    ist_buffer_free(&dropped);
+    return status;
+}
+
 ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
                                ist_buffer *out, ist_error *err)
 {
     if (!catalog->backend->request)
-        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "a sqlite: catalog has no REST API; start `isthmus serve`");
+        return needs_server(err);
     return catalog->backend->request(catalog->self, method, path, body, out, err);
 }
 

@@ -187,7 +187,11 @@ typedef struct ist__catalog_backend {
     ist_status (*get_metastore)(void *self, ist_buffer *out, ist_error *err);
     ist_status (*post_lineage)(void *self, const char *event, ist_error *err);
     ist_status (*get_lineage)(void *self, const char *dataset, ist_buffer *out, ist_error *err);
-    /* NULL where there is no REST API behind it. */
+    /* The rest is NULL where there is no REST API behind it. */
+    ist_status (*get_grants)(void *self, ist_securable kind, const ist__name *name, const char *principal,
+                             ist_buffer *out, ist_error *err);
+    ist_status (*update_grants)(void *self, ist_securable kind, const ist__name *name, const char *changes,
+                                ist_buffer *out, ist_error *err);
     ist_status (*request)(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
                           ist_error *err);
     void (*free)(void *self);
@@ -200,6 +204,7 @@ void ist__credential_cache_free(ist__credential_cache *cache);
 struct ist_catalog {
     const ist__catalog_backend *backend;
     void *self;
+    char *uri; /* "https://host", "sqlite:/path" */
     atomic_int references; /* the caller's, and one for each ist_credentials that renews itself through it */
     pthread_mutex_t mutex; /* guards `credentials` */
     ist__credential_cache *credentials;

@@ -18,6 +18,12 @@ static ist_catalog *open_peer(const scripted_peer *peer, const char *suffix)
     return catalog;
 }
 
+static char *answer_empty_object(scripted_peer *peer, const char *request)
+{
+    (void)peer, (void)request;
+    return peer_reply("200 OK", "{}");
+}
+
 static void test_uc_client__repeats_what_may_be_repeated(void **state)
 {
     (void)state;
@@ -124,6 +130,94 @@ static void test_uc_client__keeps_names_in_their_place(void **state)
     assert_true(peer_was_asked(&peer, "DELETE /api/2.1/unity-catalog/catalogs/a?force=true HTTP/1.1"));
     assert_int_equal(ist_catalog_get(catalog, IST_SECURABLE_CATALOG, "`../x`", &out, &err), IST_BAD_INPUT);
     assert_int_equal(ist_catalog_get(catalog, IST_SECURABLE_CATALOG, "`a.b`", &out, &err), IST_BAD_INPUT);
+    ist_catalog_free(catalog);
+    peer_stop(&peer);
+    ist_buffer_free(&out);
+}
+
+static void test_uc_client__knows_where_each_kind_is(void **state)
+{
+    (void)state;
+    static const struct {
+        ist_securable kind;
+        const char *name, *get, *parent, *list;
+    } cases[] = {
+        {IST_SECURABLE_CATALOG, "a", "/catalogs/a ", "", "/catalogs "},
+        {IST_SECURABLE_SCHEMA, "a.b", "/schemas/a.b ", "a", "/schemas?catalog_name=a "},
+        {IST_SECURABLE_VOLUME, "a.b.c", "/volumes/a.b.c ", "a.b", "/volumes?catalog_name=a&schema_name=b "},
+        {IST_SECURABLE_FUNCTION, "a.b.c", "/functions/a.b.c ", "a.b", "/functions?catalog_name=a&schema_name=b "},
+        {IST_SECURABLE_REGISTERED_MODEL, "a.b.c", "/models/a.b.c ", "a.b", "/models?catalog_name=a&schema_name=b "},
+        {IST_SECURABLE_MODEL_VERSION, "a.b.c.7", "/models/a.b.c/versions/7 ", "a.b.c", "/models/a.b.c/versions "},
+        {IST_SECURABLE_CREDENTIAL, "a", "/credentials/a ", "", "/credentials "},
+        {IST_SECURABLE_EXTERNAL_LOCATION, "a", "/external-locations/a ", "", "/external-locations "},
+        {IST_SECURABLE_METASTORE, "", "/metastore_summary ", NULL, NULL},
+    };
+    scripted_peer peer;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer out = IST_BUFFER_INIT;
+    peer_start(&peer, NULL, 0, answer_empty_object);
+    ist_catalog *catalog = open_peer(&peer, "");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char wanted[200];
+        snprintf(wanted, sizeof wanted, "GET /api/2.1/unity-catalog%s", cases[i].get);
+        assert_ok(ist_catalog_get(catalog, cases[i].kind, cases[i].name, &out, &err), err);
+        assert_true(peer_was_asked(&peer, wanted));
+        if (!cases[i].list)
+            continue;
+        snprintf(wanted, sizeof wanted, "GET /api/2.1/unity-catalog%s", cases[i].list);
+        assert_ok(ist_catalog_list(catalog, cases[i].kind, cases[i].parent, 0, NULL, &out, &err), err);
+        assert_true(peer_was_asked(&peer, wanted));
+    }
+    assert_ok(ist_catalog_create(catalog, IST_SECURABLE_MODEL_VERSION, "{}", NULL, &err), err);
+    assert_true(peer_was_asked(&peer, "POST /api/2.1/unity-catalog/models/versions "));
+    ist_catalog_free(catalog);
+    peer_stop(&peer);
+    ist_buffer_free(&out);
+}
+
+static char *metastore_peer(scripted_peer *peer, const char *request)
+{
+    (void)peer;
+    return peer_reply("200 OK", strstr(request, "/metastore_summary ") ? "{\"metastore_id\":\"m-1\"}" : "{}");
+}
+
+static void test_uc_client__grants_in_the_servers_spelling(void **state)
+{
+    (void)state;
+    static const char changes[] = "[{\"principal\":\"a@b\",\"add\":[\"use_catalog\",\"SELECT\"]}]";
+    scripted_peer peer;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer out = IST_BUFFER_INIT;
+    peer_start(&peer, NULL, 0, metastore_peer);
+    ist_catalog *catalog = open_peer(&peer, "");
+    assert_ok(ist_catalog_update_grants(catalog, IST_SECURABLE_REGISTERED_MODEL, "a.b.c", changes, NULL, &err), err);
+    assert_true(peer_was_asked(&peer, "PATCH /api/2.1/unity-catalog/permissions/registered_model/a.b.c "));
+    assert_true(peer_was_asked(&peer, "{\"changes\":[{\"principal\":\"a@b\",\"add\":[\"USE CATALOG\",\"SELECT\"],"
+                                      "\"remove\":[]}]}"));
+    assert_ok(ist_catalog_get_grants(catalog, IST_SECURABLE_METASTORE, "", "a&b", &out, &err), err);
+    assert_true(peer_was_asked(&peer, "GET /api/2.1/unity-catalog/permissions/metastore/m-1?principal=a%26b "));
+    static const char *const bad[] = {"", "{}", "[{}]", "[{\"principal\":\"a\",\"add\":[1]}]", "[1]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(ist_catalog_update_grants(catalog, IST_SECURABLE_CATALOG, "a", bad[i], NULL, &err),
+                         IST_BAD_INPUT);
+    assert_int_equal(ist_catalog_get_grants(catalog, IST_SECURABLE_MODEL_VERSION, "a.b.c.1", NULL, &out, &err),
+                     IST_BAD_INPUT);
+    ist_catalog_free(catalog);
+    peer_stop(&peer);
+    ist_buffer_free(&out);
+}
+
+static void test_uc_client__finds_the_open_servers_users(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {PEER_HEAD("404 x", "0"), PEER_HEAD("200 OK", "2") "{}"};
+    scripted_peer peer;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer out = IST_BUFFER_INIT;
+    peer_start(&peer, answers, 2, NULL);
+    ist_catalog *catalog = open_peer(&peer, "");
+    assert_ok(ist_catalog_request(catalog, "GET", "/api/2.0/preview/scim/v2/Users?count=1", NULL, &out, &err), err);
+    assert_true(peer_was_asked(&peer, "GET /api/1.0/unity-control/scim2/Users?count=1 "));
     ist_catalog_free(catalog);
     peer_stop(&peer);
     ist_buffer_free(&out);
@@ -272,12 +366,6 @@ static void test_uc_client__takes_no_endless_answer(void **state)
     free(answer);
 }
 
-static char *answer_empty_object(scripted_peer *peer, const char *request)
-{
-    (void)peer, (void)request;
-    return peer_reply("200 OK", "{}");
-}
-
 static void test_uc_client__keeps_its_connection(void **state)
 {
     (void)state;
@@ -352,6 +440,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_uc_client__gives_up),
         cmocka_unit_test(test_uc_client__says_what_the_server_said),
         cmocka_unit_test(test_uc_client__keeps_names_in_their_place),
+        cmocka_unit_test(test_uc_client__knows_where_each_kind_is),
+        cmocka_unit_test(test_uc_client__grants_in_the_servers_spelling),
+        cmocka_unit_test(test_uc_client__finds_the_open_servers_users),
         cmocka_unit_test(test_uc_client__lineage_is_not_everywhere),
         cmocka_unit_test(test_uc_client__shows_a_token_to_its_server_only),
         cmocka_unit_test(test_uc_client__ends_at_its_deadline),

@@ -26,18 +26,31 @@ static ist_status add_parameter(ist_buffer *path, const char *key, const char *v
     return ist__uri_encode(value, strlen(value), "", path, err);
 }
 
+/* "/models/main.demo.m/versions/3", "/tables/main.demo.t", "/metastore_summary" */
 static ist_status object_path(ist_securable kind, const ist__name *name, ist_buffer *out, ist_error *err)
 {
     ist_buffer full = IST_BUFFER_INIT;
+    ist__name outer = *name; /* without a model version's number, which is a segment of its own */
     ist_status status = IST_OK;
     for (int i = 0; i < name->count; i++)
         if (strchr(name->part[i], '.') || strchr(name->part[i], '/')) {
             status = ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "the name '%s' has a '.' or '/'", name->part[i]);
             goto done;
         }
-    IST_TRY_GOTO(ist__name_join(name, &full, err));
-    IST_TRY_GOTO(ist_buffer_printf(out, err, IST__CATALOG_PATH "/%s/", ist__securable_plural(kind)));
+    IST_TRY_GOTO(ist_buffer_printf(out, err, IST__CATALOG_PATH "/%s", ist__securable_path(kind)));
+    if (kind == IST_SECURABLE_METASTORE)
+        goto done;
+    if (kind == IST_SECURABLE_MODEL_VERSION)
+        outer.count = 3;
+    IST_TRY_GOTO(ist__name_join(&outer, &full, err));
+    IST_TRY_GOTO(ist_buffer_append_string(out, "/", err));
     IST_TRY_GOTO(ist__uri_encode(full.data, full.size, "", out, err));
+    if (kind == IST_SECURABLE_MODEL_VERSION)
+        IST_TRY_GOTO(ist_buffer_append_string(out, "/versions", err));
+    if (name->count == 4) {
+        IST_TRY_GOTO(ist_buffer_append_string(out, "/", err));
+        IST_TRY_GOTO(ist__uri_encode(name->part[3], strlen(name->part[3]), "", out, err));
+    }
 done:
     ist_buffer_free(&full);
     return status;
@@ -59,7 +72,8 @@ done:
 static ist_status uc_create(void *self, ist_securable kind, const char *body, ist_buffer *out, ist_error *err)
 {
     char path[128];
-    snprintf(path, sizeof path, IST__CATALOG_PATH "/%s", ist__securable_plural(kind));
+    snprintf(path, sizeof path, IST__CATALOG_PATH "/%s%s", ist__securable_path(kind),
+             kind == IST_SECURABLE_MODEL_VERSION ? "/versions" : "");
     return call(self, "POST", path, body, out, err);
 }
 
@@ -85,8 +99,11 @@ static ist_status uc_list(void *self, ist_securable kind, const ist__name *paren
     static const char *const keys[] = {"catalog_name", "schema_name"};
     ist_buffer path = IST_BUFFER_INIT;
     ist_status status = IST_OK;
-    IST_TRY_GOTO(ist_buffer_printf(&path, err, IST__CATALOG_PATH "/%s", ist__securable_plural(kind)));
-    for (int i = 0; i < parent->count; i++)
+    if (kind == IST_SECURABLE_MODEL_VERSION)
+        IST_TRY_GOTO(object_path(kind, parent, &path, err));
+    else
+        IST_TRY_GOTO(ist_buffer_printf(&path, err, IST__CATALOG_PATH "/%s", ist__securable_path(kind)));
+    for (int i = 0; kind != IST_SECURABLE_MODEL_VERSION && i < parent->count; i++)
         IST_TRY_GOTO(add_parameter(&path, keys[i], parent->part[i], err));
     if (max_results != 0) {
         char number[16];
@@ -156,6 +173,23 @@ static ist_status uc_commit(void *self, const char *body, ist_error *err)
     return ist__uc_send(self, &request, NULL, err);
 }
 
+/* The open Unity Catalog server has its users at a path of its own, and neither groups nor service principals. */
+#define SCIM_USERS_PATH "/api/2.0/preview/scim/v2/Users"
+#define OPEN_SCIM_USERS_PATH "/api/1.0/unity-control/scim2/Users"
+
+static ist_status send_to_open_users(ist__uc *client, const ist__uc_request *request, ist_buffer *out, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT;
+    ist__uc_request moved = *request;
+    ist_status status =
+        ist_buffer_printf(&path, err, OPEN_SCIM_USERS_PATH "%s", request->path + strlen(SCIM_USERS_PATH));
+    moved.path = path.data;
+    if (status == IST_OK)
+        status = ist__uc_send(client, &moved, out, err);
+    ist_buffer_free(&path);
+    return status;
+}
+
 static ist_status uc_request(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
                              ist_error *err)
 {
@@ -173,7 +207,10 @@ static ist_status uc_request(void *self, const char *method, const char *path, c
                              "'%.200s' is no path of a URL: it begins with / and has other characters encoded", path);
     const ist__uc_request request = {
         .method = method, .path = path, .body = body, .repeatable = i < 3, .any_json = true};
-    return ist__uc_send(self, &request, out, err);
+    ist_status status = ist__uc_send(self, &request, out, err);
+    if (status == IST_NOT_FOUND && strncmp(path, SCIM_USERS_PATH, strlen(SCIM_USERS_PATH)) == 0)
+        status = send_to_open_users(self, &request, out, err);
+    return status;
 }
 
 static ist_status uc_get_metastore(void *self, ist_buffer *out, ist_error *err)
@@ -262,6 +299,8 @@ ist_status ist__uc_open(const ist__connection *connection, ist_catalog *out, ist
         .get_metastore = uc_get_metastore,
         .post_lineage = uc_post_lineage,
         .get_lineage = uc_get_lineage,
+        .get_grants = ist__uc_get_grants,
+        .update_grants = ist__uc_update_grants,
         .request = uc_request,
         .free = uc_free,
     };

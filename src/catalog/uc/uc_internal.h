@@ -81,4 +81,11 @@ ist_status ist__uc_tokens_get(ist__uc *client, int64_t deadline_us, ist_buffer *
 /* The server answered 401 to this token. True where another one can be had: ask again. */
 bool ist__uc_tokens_refused(ist__uc_tokens *tokens, uint64_t generation);
 
+/* uc_grants.c ----------------------------------------------------------------------------------------------------- */
+
+ist_status ist__uc_get_grants(void *self, ist_securable kind, const ist__name *name, const char *principal,
+                              ist_buffer *out, ist_error *err);
+ist_status ist__uc_update_grants(void *self, ist_securable kind, const ist__name *name, const char *changes,
+                                 ist_buffer *out, ist_error *err);
+
 #endif
