@@ -1,7 +1,10 @@
 package io.isthmus.spark;
 
+import io.delta.storage.commit.CommitCoordinatorClient;
+import io.unitycatalog.isthmus.UnityCatalogNames;
 import java.io.IOException;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -17,7 +20,6 @@ import org.apache.spark.sql.catalyst.analysis.TableAlreadyExistsException;
 import org.apache.spark.sql.connector.catalog.Changelog;
 import org.apache.spark.sql.connector.catalog.ChangelogContext;
 import org.apache.spark.sql.connector.catalog.Column;
-import org.apache.spark.sql.connector.catalog.DelegatingCatalogExtension;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import org.apache.spark.sql.connector.catalog.NamespaceChange;
 import org.apache.spark.sql.connector.catalog.StagedTable;
@@ -31,10 +33,12 @@ import org.apache.spark.sql.connector.catalog.TableCatalogCapability;
 import org.apache.spark.sql.connector.catalog.TableChange;
 import org.apache.spark.sql.connector.catalog.TableInfo;
 import org.apache.spark.sql.connector.catalog.TableSummary;
+import org.apache.spark.sql.connector.catalog.TableWritePrivilege;
 import org.apache.spark.sql.connector.expressions.Transform;
 import org.apache.spark.sql.connector.metric.CustomTaskMetric;
 import org.apache.spark.sql.connector.write.LogicalWriteInfo;
 import org.apache.spark.sql.connector.write.WriteBuilder;
+import org.apache.spark.sql.delta.catalog.DeltaCatalog;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 
 /**
@@ -46,32 +50,51 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
  *     spark.sql.extensions                io.delta.sql.DeltaSparkSessionExtension
  *     spark.sql.catalog.spark_catalog     org.apache.spark.sql.delta.catalog.DeltaCatalog
  *
- * Two halves. {@link Names} knows where each table is. Delta's own catalog, set on top of it, opens what it finds
- * there, so that reads, INSERT, DELETE, UPDATE, MERGE, ALTER and time travel are Delta's. What is left is to make
- * tables: Delta makes a table by its path, and the name comes last, when the table is whole. A table that failed
- * half-way was never visible, and its files are removed where the location was reserved for it.
+ * Two halves. {@link Names} knows where each table is and has the server's leave to go there. Delta's own catalog, set
+ * on top of it, opens what it finds there, so that reads, INSERT, DELETE, UPDATE, MERGE, ALTER and time travel are
+ * Delta's. What is left is to make tables: the server reserves a place, Delta makes the table there, and the name comes
+ * last, when the table is whole. A table that failed half-way was never visible, and its files are removed where the
+ * location was reserved for it. With TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported') the server ratifies
+ * the table's commits ({@link Coordinator}).
  */
 public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamespaces {
-    private static final String DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog";
+    /** Whether Delta commits by the API that Unity Catalog has for it (the default), or by its preview. */
+    private static final String DELTA_API = "deltaRestApi.enabled";
+    /** Settings of a table's own: versions and features follow from the others, the rest names what is in its files. */
+    private static final List<String> NOT_LIKE = List.of("delta.minReaderVersion", "delta.minWriterVersion",
+        "delta.feature.", "delta.columnMapping.maxColumnId", "delta.rowTracking.materialized", "delta.inCommitTimestamp",
+        "delta.enableInCommitTimestamps");
 
     private Names names;
     private StagingTableCatalog delta;
+    private Map<String, String> coordination;
+    private CommitCoordinatorClient coordinator;
 
     @Override
     public void initialize(String name, CaseInsensitiveStringMap options) {
-        names = new Names(Server.find("spark.sql.catalog." + name, options));
+        Server server = Server.find("spark.sql.catalog." + name, options);
+        coordination = new HashMap<>(server.settings());
+        coordination.put(DELTA_API, options.getOrDefault(DELTA_API, "true"));
+        names = new UnityCatalogNames(server);
         names.initialize(name, options);
-        // Delta's catalog is not given the options: it has no use for the address, and the token stays here.
         try {
-            DelegatingCatalogExtension extension = (DelegatingCatalogExtension) Class
-                .forName(DELTA_CATALOG, true, Thread.currentThread().getContextClassLoader())
-                .getDeclaredConstructor().newInstance();
-            extension.setDelegateCatalog(names);
-            extension.initialize(name, CaseInsensitiveStringMap.empty());
-            delta = (StagingTableCatalog) extension;
-        } catch (ReflectiveOperationException e) {
+            DeltaCatalog catalog = new DeltaCatalog();
+            catalog.setDelegateCatalog(names);
+            // No address and no token: Delta is to take tables from the catalog beneath it, not from the server.
+            catalog.initialize(name, new CaseInsensitiveStringMap(Map.of(DELTA_API, "false")));
+            delta = catalog;
+            Coordinator.register(name);
+        } catch (NoClassDefFoundError e) {
             throw Failure.raise("catalog " + name + " needs Delta Lake's jars (delta-spark) in spark.jars", e);
         }
+    }
+
+    /** The client through which Delta commits to this catalog's catalog-managed tables. */
+    synchronized CommitCoordinatorClient coordinator() {
+        if (coordinator == null) {
+            coordinator = Coordinator.client(coordination);
+        }
+        return coordinator;
     }
 
     @Override
@@ -94,6 +117,19 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     @Override
     public Table loadTable(Identifier ident) throws NoSuchTableException {
         return delta.loadTable(ident);
+    }
+
+    @Override
+    public Table loadTable(Identifier ident, Set<TableWritePrivilege> privileges) throws NoSuchTableException {
+        return toWrite(() -> delta.loadTable(ident));
+    }
+
+    private <T> T toWrite(Names.Work<T> work) throws NoSuchTableException {
+        try {
+            return names.toWrite(work);
+        } catch (TableAlreadyExistsException | NoSuchNamespaceException e) {
+            throw Failure.rethrow(e);
+        }
     }
 
     @Override
@@ -132,38 +168,45 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     @Override
     public Table createTable(Identifier ident, TableInfo info)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
-        return Names.isPath(ident) ? delta.createTable(ident, info)
-            : make(ident, info, path -> delta.createTable(path, forDelta(info)));
-    }
-
-    @Override
-    public Table createTableLike(Identifier ident, TableInfo info, Table source)
-        throws TableAlreadyExistsException, NoSuchNamespaceException {
-        return Names.isPath(ident) ? delta.createTableLike(ident, info, source)
-            : make(ident, info, path -> delta.createTableLike(path, forDelta(info), source));
-    }
-
-    private interface Maker {
-        Table make(Identifier path) throws TableAlreadyExistsException, NoSuchNamespaceException;
-    }
-
-    private Table make(Identifier ident, TableInfo info, Maker maker)
-        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        if (Names.isPath(ident)) {
+            return delta.createTable(ident, info);
+        }
         Names.Entry entry = place(ident, info.properties());
+        TableInfo wanted = forDelta(ident, entry, info);
         boolean done = false;
         try {
-            names.register(ident, entry, maker.make(atPath(entry)), info.properties());
+            Table made = names.toMake(entry, info, () -> delta.createTable(ident, wanted));
             done = true;
+            if (!entry.managed() && info.columns().length == 0) {
+                names.updateColumns(ident, made); // those of the table that was there
+            }
+            return made;
+        } catch (NoSuchTableException e) {
+            throw Failure.raise(names.fullName(ident) + " was dropped by another right after it was made", e);
         } finally {
             if (!done) {
                 discard(entry);
             }
         }
-        try {
-            return loadTable(ident);
-        } catch (NoSuchTableException e) {
-            throw Failure.raise(names.fullName(ident) + " was dropped by another right after it was made", e);
+    }
+
+    /** LIKE takes columns, partitioning and Delta's settings; features follow from those and from what the user says. */
+    @Override
+    public Table createTableLike(Identifier ident, TableInfo info, Table source)
+        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        if (Names.isPath(ident)) {
+            return delta.createTableLike(ident, info, source);
         }
+        Map<String, String> properties = new HashMap<>();
+        source.properties().forEach((key, value) -> {
+            if (key.startsWith("delta.") && NOT_LIKE.stream().noneMatch(key::startsWith)) {
+                properties.put(key, value);
+            }
+        });
+        properties.putAll(info.properties());
+        return createTable(ident, new TableInfo.Builder().withColumns(source.columns())
+            .withPartitions(source.partitioning()).withConstraints(info.constraints()).withProperties(properties)
+            .build());
     }
 
     @Override
@@ -173,7 +216,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
             return delta.stageCreate(ident, info);
         }
         Names.Entry entry = place(ident, info.properties());
-        return new Staged(ident, entry, info.properties(), true, delta.stageCreate(atPath(entry), forDelta(info)));
+        return new Staged(ident, entry, info, true, delta.stageCreate(ident, forDelta(ident, entry, info)));
     }
 
     @Override
@@ -185,7 +228,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         requireDelta(ident, info.properties());
         Names.Entry entry = names.find(ident);
         requireSamePlace(ident, entry, info.properties());
-        return new Staged(ident, entry, info.properties(), false, delta.stageReplace(atPath(entry), forDelta(info)));
+        return new Staged(ident, entry, info, false, delta.stageReplace(ident, forReplacement(info)));
     }
 
     @Override
@@ -250,16 +293,30 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         }
     }
 
-    private static Identifier atPath(Names.Entry entry) {
-        return Identifier.of(new String[] {"delta"}, entry.path().toString());
-    }
-
-    private static TableInfo forDelta(TableInfo info) {
+    /** What the user wants, with what Delta needs to know of the place: see {@link Names#createTable}. */
+    private TableInfo forDelta(Identifier ident, Names.Entry entry, TableInfo info) {
         Map<String, String> properties = new HashMap<>(info.properties());
         properties.put(TableCatalog.PROP_PROVIDER, "delta");
-        properties.remove(TableCatalog.PROP_LOCATION); // is in the path
         properties.remove(TableCatalog.PROP_EXTERNAL);
-        properties.remove(TableCatalog.PROP_IS_MANAGED_LOCATION);
+        properties.put(TableCatalog.PROP_LOCATION, entry.path().toString());
+        if (entry.managed()) {
+            properties.put(TableCatalog.PROP_IS_MANAGED_LOCATION, "true");
+            properties.put(Names.TABLE_ID, entry.id());
+        }
+        names.accessToMake(ident, entry).forEach((key, value) -> {
+            properties.put(key, value);
+            properties.put(TableCatalog.OPTION_PREFIX + key, value); // by which Delta knows an option from a property
+        });
+        return new TableInfo.Builder().withColumns(info.columns()).withPartitions(info.partitions())
+            .withConstraints(info.constraints()).withProperties(properties).build();
+    }
+
+    /** What Delta needs to know to replace a table: where it is, and how to get there, it finds by the name. */
+    private TableInfo forReplacement(TableInfo info) {
+        Map<String, String> properties = new HashMap<>(info.properties());
+        properties.put(TableCatalog.PROP_PROVIDER, "delta");
+        properties.remove(TableCatalog.PROP_EXTERNAL);
+        properties.remove(TableCatalog.PROP_LOCATION);
         return new TableInfo.Builder().withColumns(info.columns()).withPartitions(info.partitions())
             .withConstraints(info.constraints()).withProperties(properties).build();
     }
@@ -280,27 +337,27 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     private final class Staged implements StagedTable, SupportsWrite {
         private final Identifier ident;
         private final Names.Entry entry;
-        private final Map<String, String> properties;
+        private final TableInfo info;
         private final boolean isNew;
         private final StagedTable staged;
 
-        Staged(Identifier ident, Names.Entry entry, Map<String, String> properties, boolean isNew, StagedTable staged) {
+        Staged(Identifier ident, Names.Entry entry, TableInfo info, boolean isNew, StagedTable staged) {
             this.ident = ident;
             this.entry = entry;
-            this.properties = properties;
+            this.info = info;
             this.isNew = isNew;
             this.staged = Objects.requireNonNull(staged);
         }
 
         @Override
         public void commitStagedChanges() {
-            staged.commitStagedChanges();
             try {
-                Table made = delta.loadTable(atPath(entry));
-                if (isNew) {
-                    names.register(ident, entry, made, properties);
-                } else {
-                    names.updateColumns(ident, made);
+                names.toMake(entry, info, () -> names.toWrite(() -> {
+                    staged.commitStagedChanges();
+                    return null;
+                }));
+                if (!isNew) {
+                    names.updateColumns(ident, loadTable(ident));
                 }
             } catch (TableAlreadyExistsException | NoSuchNamespaceException | NoSuchTableException e) {
                 throw Failure.rethrow(e);
@@ -355,7 +412,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
 
     @Override
     public Table alterTable(Identifier ident, TableChange... changes) throws NoSuchTableException {
-        Table changed = delta.alterTable(ident, changes);
+        Table changed = toWrite(() -> delta.alterTable(ident, changes));
         if (!Names.isPath(ident)) {
             names.updateColumns(ident, changed);
         }

@@ -3,6 +3,7 @@ package io.isthmus.spark;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,12 +20,14 @@ import org.apache.spark.sql.catalyst.catalog.CatalogStorageFormat;
 import org.apache.spark.sql.catalyst.catalog.CatalogTable;
 import org.apache.spark.sql.catalyst.catalog.CatalogTableType;
 import org.apache.spark.sql.connector.catalog.CatalogV2Util;
+import org.apache.spark.sql.connector.catalog.Column;
 import org.apache.spark.sql.connector.catalog.Identifier;
 import org.apache.spark.sql.connector.catalog.NamespaceChange;
 import org.apache.spark.sql.connector.catalog.SupportsNamespaces;
 import org.apache.spark.sql.connector.catalog.Table;
 import org.apache.spark.sql.connector.catalog.TableCatalog;
 import org.apache.spark.sql.connector.catalog.TableChange;
+import org.apache.spark.sql.connector.catalog.TableInfo;
 import org.apache.spark.sql.connector.catalog.TableSummary;
 import org.apache.spark.sql.connector.catalog.V1Table;
 import org.apache.spark.sql.connector.expressions.NamedReference;
@@ -33,21 +36,33 @@ import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 import scala.Option;
+import scala.jdk.javaapi.CollectionConverters;
 
 /**
  * The names of one catalog on a Unity Catalog server: what is where, and nothing of what is in it. Delta's own catalog
- * asks it for a table's location and reads schema and everything else from the table's log.
+ * asks it for a table's location, and for leave to go there, and reads schema and everything else from the table's log.
  */
-final class Names implements TableCatalog, SupportsNamespaces {
+public class Names implements TableCatalog, SupportsNamespaces {
+    /** The property by which a managed table's log tells the id that the server reserved for it. */
+    static final String TABLE_ID = "io.unitycatalog.tableId";
+
     /** A table as the server knows it. */
     record Entry(String id, Path path, boolean managed, JsonNode json) {
     }
 
+    /** A table that Delta is making: what is wanted, and where it goes. Delta calls back on the same thread. */
+    private record Making(Entry entry, TableInfo info) {
+    }
+
     private final Server server;
+    private final Vending vending;
+    private final ThreadLocal<Making> making = new ThreadLocal<>();
+    private final ThreadLocal<Boolean> writing = ThreadLocal.withInitial(() -> false);
     private String catalog;
 
-    Names(Server server) {
+    protected Names(Server server) {
         this.server = server;
+        this.vending = new Vending(server);
     }
 
     @Override
@@ -131,7 +146,36 @@ final class Names implements TableCatalog, SupportsNamespaces {
         }
     }
 
-    /** Delta's catalog takes the location from here; the columns it reads from the log, so none are given. */
+    interface Work<T> {
+        T run() throws NoSuchTableException, TableAlreadyExistsException, NoSuchNamespaceException;
+    }
+
+    /** Let Delta open tables to write to them: without leave for that they are not opened. */
+    <T> T toWrite(Work<T> work) throws NoSuchTableException, TableAlreadyExistsException, NoSuchNamespaceException {
+        boolean before = writing.get();
+        writing.set(true);
+        try {
+            return work.run();
+        } finally {
+            writing.set(before);
+        }
+    }
+
+    /** Let Delta make a table: it calls {@link #createTable} when the table is whole. */
+    <T> T toMake(Entry entry, TableInfo info, Work<T> work)
+        throws NoSuchTableException, TableAlreadyExistsException, NoSuchNamespaceException {
+        making.set(new Making(entry, info));
+        try {
+            return work.run();
+        } finally {
+            making.remove();
+        }
+    }
+
+    /**
+     * Delta's catalog takes the location from here, and settings for Hadoop's file systems as the storage's properties;
+     * the columns it reads from the log, so none are given.
+     */
     @Override
     public Table loadTable(Identifier ident) throws NoSuchTableException {
         if (isPath(ident)) {
@@ -140,7 +184,9 @@ final class Names implements TableCatalog, SupportsNamespaces {
         Entry entry = find(ident);
         CatalogStorageFormat none = CatalogStorageFormat.empty();
         CatalogStorageFormat storage = new CatalogStorageFormat(Option.apply(entry.path.toUri()), none.inputFormat(),
-            none.outputFormat(), none.serde(), none.compressed(), none.properties(), none.serdeName());
+            none.outputFormat(), none.serde(), none.compressed(),
+            scala.collection.immutable.Map$.MODULE$.from(CollectionConverters.asScala(access(ident, entry))),
+            none.serdeName());
         return new V1Table(new CatalogTable(
             new TableIdentifier(ident.name(), Option.apply(ident.namespace()[0]), Option.apply(catalog)),
             entry.managed ? CatalogTableType.MANAGED() : CatalogTableType.EXTERNAL(), storage, new StructType(),
@@ -151,6 +197,25 @@ final class Names implements TableCatalog, SupportsNamespaces {
             Option.apply(entry.json.path("comment").asText(null)), CatalogTable.apply$default$16(),
             CatalogTable.apply$default$17(), false, CatalogTable.apply$default$19(), CatalogTable.apply$default$20(),
             CatalogTable.apply$default$21(), CatalogTable.apply$default$22()));
+    }
+
+    /**
+     * Spark tells of some writes only when the table is open (OPTIMIZE, VACUUM, all of DeltaTable.forName), so what may
+     * be written is opened for writing, and where Spark has not said that it will write, leave to read is enough.
+     */
+    private Map<String, String> access(Identifier ident, Entry entry) {
+        try {
+            try {
+                return vending.table(entry.id, entry.path.toUri(), true);
+            } catch (Server.Refused e) {
+                if (writing.get() || e.status != 403) {
+                    throw e;
+                }
+                return vending.table(entry.id, entry.path.toUri(), false);
+            }
+        } catch (Server.Refused e) {
+            throw unexpected(fullName(ident), e);
+        }
     }
 
     @Override
@@ -180,33 +245,55 @@ final class Names implements TableCatalog, SupportsNamespaces {
         }
     }
 
-    /** Give a table that Delta has made its name. */
-    void register(Identifier ident, Entry entry, Table made, Map<String, String> properties)
+    /** Leave to make a table there, with the settings for Hadoop's file systems that go with it. */
+    Map<String, String> accessToMake(Identifier ident, Entry entry) {
+        try {
+            return entry.managed ? vending.table(entry.id, entry.path.toUri(), true)
+                : vending.newExternalTable(URI.create(Locations.toUri(entry.path)));
+        } catch (Server.Refused e) {
+            throw unexpected(fullName(ident), e);
+        }
+    }
+
+    /**
+     * Give a table that Delta has made its name. For a managed table Delta tells columns and properties as they are in
+     * the log; for others it tells none, and what the user asked for stands.
+     */
+    @Override
+    @SuppressWarnings("deprecation") // Delta calls this one of Spark's forms
+    public Table createTable(Identifier ident, Column[] made, Transform[] partitions, Map<String, String> properties)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
         String name = fullName(ident);
+        Entry entry = making.get().entry;
+        TableInfo info = making.get().info;
         ObjectNode body = Server.JSON.createObjectNode().put("name", ident.name()).put("catalog_name", catalog)
             .put("schema_name", ident.namespace()[0]).put("table_type", entry.managed ? "MANAGED" : "EXTERNAL")
             .put("data_source_format", "DELTA").put("storage_location", Locations.toUri(entry.path));
-        body.set("columns", columns(made));
+        body.set("columns", made.length > 0 ? columns(made, partitions) : columns(info.columns(), info.partitions()));
         ObjectNode kept = body.putObject("properties");
-        properties.forEach((key, value) -> {
-            if (!CatalogV2Util.TABLE_RESERVED_PROPERTIES().contains(key)
-                && !key.startsWith(TableCatalog.OPTION_PREFIX)
-                && !properties.containsKey(TableCatalog.OPTION_PREFIX + key)) {
+        (entry.managed ? properties : info.properties()).forEach((key, value) -> {
+            if (!CatalogV2Util.TABLE_RESERVED_PROPERTIES().contains(key) && !isOption(key, info)) {
                 kept.put(key, value);
             }
         });
         if (entry.managed) {
-            kept.put("io.unitycatalog.tableId", entry.id);
+            kept.put(TABLE_ID, entry.id);
         }
-        if (properties.containsKey(TableCatalog.PROP_COMMENT)) {
-            body.put("comment", properties.get(TableCatalog.PROP_COMMENT));
+        if (info.properties().containsKey(TableCatalog.PROP_COMMENT)) {
+            body.put("comment", info.properties().get(TableCatalog.PROP_COMMENT));
         }
         try {
             server.post("/tables", body);
         } catch (Server.Refused e) {
             throw refusedToCreate(ident, name, e);
         }
+        return null; // Delta loads the table by its name next
+    }
+
+    /** Spark hands an option over twice, with a prefix and without. */
+    private static boolean isOption(String key, TableInfo info) {
+        return key.startsWith(TableCatalog.OPTION_PREFIX)
+            || info.properties().containsKey(TableCatalog.OPTION_PREFIX + key);
     }
 
     private RuntimeException refusedToCreate(Identifier ident, String name, Server.Refused e)
@@ -227,7 +314,7 @@ final class Names implements TableCatalog, SupportsNamespaces {
     void updateColumns(Identifier ident, Table changed) {
         String name = fullName(ident);
         ObjectNode body = Server.JSON.createObjectNode();
-        body.set("columns", columns(changed));
+        body.set("columns", columns(changed.columns(), changed.partitioning()));
         try {
             server.patch("/tables/" + Server.encode(name), body);
         } catch (Server.Refused e) {
@@ -238,15 +325,15 @@ final class Names implements TableCatalog, SupportsNamespaces {
     }
 
     /** Unity Catalog's ColumnInfo for each column. */
-    private static ArrayNode columns(Table table) {
+    private static ArrayNode columns(Column[] all, Transform[] partitioning) {
         Map<String, Integer> partitions = new LinkedHashMap<>();
-        for (Transform transform : table.partitioning()) {
+        for (Transform transform : partitioning) {
             for (NamedReference reference : transform.references()) {
                 partitions.put(String.join(".", reference.fieldNames()), partitions.size());
             }
         }
         ArrayNode columns = Server.JSON.createArrayNode();
-        for (StructField field : CatalogV2Util.v2ColumnsToStructType(table.columns()).fields()) {
+        for (StructField field : CatalogV2Util.v2ColumnsToStructType(all).fields()) {
             ObjectNode column = columns.addObject().put("name", field.name())
                 .put("type_text", field.dataType().catalogString()).put("type_name", typeName(field))
                 .put("type_json", typeJson(field)).put("position", columns.size() - 1)
@@ -440,7 +527,7 @@ final class Names implements TableCatalog, SupportsNamespaces {
     public void alterNamespace(String[] namespace, NamespaceChange... changes) throws NoSuchNamespaceException {
         String name = schemaName(namespace);
         Map<String, String> metadata = CatalogV2Util.applyNamespaceChanges(loadNamespaceMetadata(namespace),
-            scala.jdk.javaapi.CollectionConverters.asScala(List.of(changes)).toSeq());
+            CollectionConverters.asScala(List.of(changes)).toSeq());
         ObjectNode body = Server.JSON.createObjectNode();
         ObjectNode properties = body.putObject("properties");
         metadata.forEach((key, value) -> {

@@ -24,7 +24,7 @@ import java.util.Map;
  * $ISTHMUS_HOME/server.json (or ~/.isthmus/server.json). The token is the option `token`, else the content of the
  * file named by `tokenFile`, else $ISTHMUS_TOKEN, else server.json's, which is only ever sent to server.json's address.
  */
-final class Server {
+public final class Server {
     static final ObjectMapper JSON = new ObjectMapper();
     private static final String API = "/api/2.1/unity-catalog";
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
@@ -132,6 +132,11 @@ final class Server {
 
     private static String trim(String uri) {
         return uri.replaceAll("/+$", "");
+    }
+
+    /** For Delta's and Unity Catalog's own clients, which ask the same server on this catalog's behalf. */
+    Map<String, String> settings() {
+        return Map.of("uri", uri, "token", token == null ? "" : token);
     }
 
     static String encode(String part) {

@@ -1,0 +1,97 @@
+package io.isthmus.spark;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.unitycatalog.client.ApiException;
+import io.unitycatalog.client.auth.TokenProvider;
+import io.unitycatalog.hadoop.UCCredentialHadoopConfs;
+import io.unitycatalog.hadoop.UCCredentialHadoopConfs.PathOperation;
+import io.unitycatalog.hadoop.UCCredentialHadoopConfs.TableOperation;
+import java.net.URI;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.spark.sql.SparkSession;
+
+/**
+ * Leave to touch the files of a table, which the server gives or refuses by the grants of the token's principal.
+ *
+ * For a location in a cloud it comes with credentials, as settings for Hadoop's file systems; Unity Catalog's providers
+ * in them renew the credentials while a job runs, on executors too. For any other location leave is all there is. It is
+ * asked anew each time, so that a grant that is taken back holds at once; credentials are kept for half of their life,
+ * for Delta takes the same table with other settings for another table and would read its log again.
+ */
+final class Vending {
+    private static final long UNDATED_MS = 300_000;
+
+    private record Key(String target, String operation) {
+    }
+
+    private record Kept(Map<String, String> settings, long until) {
+    }
+
+    private interface Fetch {
+        Map<String, String> by(UCCredentialHadoopConfs.Builder builder) throws ApiException;
+    }
+
+    private final Server server;
+    private final Map<Key, Kept> kept = new ConcurrentHashMap<>();
+
+    Vending(Server server) {
+        this.server = server;
+    }
+
+    /** @param id of a table, or of the place reserved for one */
+    Map<String, String> table(String id, URI location, boolean write) throws Server.Refused {
+        TableOperation operation = write ? TableOperation.READ_WRITE : TableOperation.READ;
+        return ask(new Key(id, operation.name()), location, "/temporary-table-credentials", "table_id",
+            builder -> builder.buildForTable(id, operation));
+    }
+
+    Map<String, String> newExternalTable(URI location) throws Server.Refused {
+        String url = location.toString();
+        return ask(new Key(url, "PATH_CREATE_TABLE"), location, "/temporary-path-credentials", "url",
+            builder -> builder.buildForPath(url, PathOperation.PATH_CREATE_TABLE));
+    }
+
+    private Map<String, String> ask(Key key, URI location, String path, String member, Fetch fetch)
+        throws Server.Refused {
+        Kept before = kept.get(key);
+        if (before != null && System.currentTimeMillis() < before.until) {
+            return before.settings;
+        }
+        JsonNode reply = server.post(path, Server.JSON.createObjectNode().put(member, key.target)
+            .put("operation", key.operation));
+        if (!reply.hasNonNull("aws_temp_credentials") && !reply.hasNonNull("azure_user_delegation_sas")
+            && !reply.hasNonNull("gcp_oauth_token")) {
+            return Map.of();
+        }
+        Map<String, String> settings = new HashMap<>();
+        try {
+            settings.putAll(fetch.by(UCCredentialHadoopConfs.builder(server.uri, location.getScheme())
+                .tokenProvider(TokenProvider.create(Map.of("type", "static", "token", server.settings().get("token"))))
+                .hadoopConf(((org.apache.spark.sql.classic.SparkSession) SparkSession.active()).sessionState()
+                    .newHadoopConf())));
+        } catch (ApiException e) {
+            throw Failure.raise("the catalog server at " + server.uri + " gave credentials for " + location
+                + " but not a second time (" + e.getCode() + ")", e);
+        }
+        address(reply.path("isthmus_storage"), settings);
+        long now = System.currentTimeMillis();
+        long life = reply.hasNonNull("expiration_time") ? (reply.get("expiration_time").asLong() - now) / 2 : UNDATED_MS;
+        kept.put(key, new Kept(settings, now + life));
+        return settings;
+    }
+
+    /** A store that is not at its provider's usual address. */
+    private static void address(JsonNode storage, Map<String, String> settings) {
+        if (storage.hasNonNull("endpoint")) {
+            settings.put("fs.s3a.endpoint", storage.get("endpoint").asText());
+        }
+        if (storage.hasNonNull("region")) {
+            settings.put("fs.s3a.endpoint.region", storage.get("region").asText());
+        }
+        if (storage.hasNonNull("path_style")) {
+            settings.put("fs.s3a.path.style.access", storage.get("path_style").asText());
+        }
+    }
+}
