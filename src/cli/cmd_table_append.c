@@ -88,6 +88,8 @@ typedef struct append {
     char app_id[64];
     ist_commit_result result;
     bool grouped; /* committed by the daemon */
+    ist_lineage_column *columns; /* of the files: each becomes the table's column of that name */
+    size_t column_count;
 } append;
 
 static ist_status read_known_schema(append *self, ist_error *err)
@@ -135,6 +137,26 @@ static ist_status begin(append *self, struct ArrowArrayStream *stream, ist_error
     return status;
 }
 
+/* Remember which columns a file has, for lineage; `dataset` is the file as typed until record_lineage knows its URI. */
+static ist_status note_columns(append *self, const char *typed, struct ArrowArrayStream *stream, ist_error *err)
+{
+    struct ArrowSchema schema;
+    ist_status status = ist_stream_schema(stream, &schema, err);
+    if (status != IST_OK)
+        return status;
+    size_t more = (size_t)schema.n_children;
+    ist_lineage_column *columns = realloc(self->columns, (self->column_count + more + 1) * sizeof *columns);
+    if (columns)
+        self->columns = columns;
+    for (size_t i = 0; columns && i < more; i++) {
+        char *name = strdup(schema.children[i]->name);
+        if (name)
+            columns[self->column_count++] = (ist_lineage_column){name, typed, name, "IDENTITY"};
+    }
+    schema.release(&schema);
+    return columns ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+}
+
 static ist_status write_file(append *self, const char *typed, ist_error *err)
 {
     static const ist_file_format formats[] = {IST_FILE_AUTO, IST_FILE_PARQUET, IST_FILE_ARROW, IST_FILE_CSV,
@@ -152,6 +174,8 @@ static ist_status write_file(append *self, const char *typed, ist_error *err)
         status = cli_stream_watch(&file, -1, &self->progress, &stream, err);
     if (status == IST_OK && !self->transaction)
         status = begin(self, &stream, err);
+    if (status == IST_OK)
+        status = note_columns(self, typed, &stream, err);
     if (status == IST_OK && self->writer)
         status = ist_writer_write(self->writer, &stream, err);
     if (status != IST_OK && (!name || !strstr(err->message, name)))
@@ -306,6 +330,9 @@ static void record_lineage(append *self, const ist_snapshot *snapshot)
     for (size_t i = 0; named && i < count; i++) {
         named = cli_absolute(self->call->args[i + 1], &names[i], NULL) == IST_OK;
         inputs[i] = (ist_lineage_dataset){.name = names[i].data, .version = -1, .rows = -1, .bytes = -1};
+        for (size_t k = 0; named && k < self->column_count; k++)
+            if (self->columns[k].dataset == self->call->args[i + 1])
+                self->columns[k].dataset = names[i].data;
     }
     ist_lineage_dataset output = {
         .name = self->table.name ? self->table.name : ist_store_uri(self->table.store),
@@ -313,6 +340,8 @@ static void record_lineage(append *self, const ist_snapshot *snapshot)
         .version = self->result.version,
         .rows = self->result.rows,
         .bytes = self->result.bytes,
+        .columns = self->columns,
+        .column_count = self->column_count,
     };
     ist_lineage_run run = {.job = "isthmus table append", .engine = "isthmus", .run_id = NULL, .state = "COMPLETE",
                            .inputs = inputs, .input_count = count, .outputs = &output, .output_count = 1};
@@ -407,6 +436,9 @@ ist_status cmd_table_append(cli_call *call, ist_error *err)
         status = print_result(&self, err);
     else
         cli_table_error(&self.table, err);
+    for (size_t i = 0; i < self.column_count; i++)
+        free((char *)self.columns[i].input);
+    free(self.columns);
     ist_writer_free(self.writer);
     ist_transaction_free(self.transaction);
     ist_buffer_free(&self.context);

@@ -224,20 +224,34 @@ ist_status cli_stream_watch(struct ArrowArrayStream *in, int64_t limit, cli_prog
 
 /* ---- lineage --------------------------------------------------------------------------------------------------- */
 
+enum { LINEAGE_WAIT_MS = 2000 }; /* most that a command's end waits for its event to be on its way */
+
 void cli_lineage(const cli_call *call, const cli_table *table, const ist_lineage_run *run)
 {
     ist_error err = IST_ERROR_INIT;
-    ist_buffer event = IST_BUFFER_INIT;
-    ist_catalog *catalog = table->catalog;
+    ist_buffer event = IST_BUFFER_INIT, counters = IST_BUFFER_INIT;
+    ist_emitter_options options = IST_EMITTER_OPTIONS_INIT;
+    ist_emitter *emitter = NULL;
+    yyjson_doc *doc = NULL;
+    options.catalog_uri = call->catalog;
+    const char *problem = NULL;
     ist_status status = ist_lineage_event(run, &event, &err);
-    /* For a location, a catalog is only told if there is one. */
-    if (status == IST_OK && !catalog && cli_catalog_open(call, &catalog, NULL) != IST_OK)
-        catalog = NULL;
-    if (status == IST_OK && catalog)
-        status = ist_catalog_post_lineage(catalog, event.data, &err);
-    if (status != IST_OK && table->catalog)
-        cli_note(call, "%s: lineage not recorded: %s", table->typed, err.message);
-    if (catalog != table->catalog)
-        ist_catalog_free(catalog);
+    if (status == IST_OK)
+        status = ist_emitter_open(&options, &emitter, &err);
+    if (status == IST_OK) {
+        ist_emitter_emit(emitter, event.data);
+        if (!ist_emitter_flush(emitter, LINEAGE_WAIT_MS))
+            problem = "what is to know of it does not answer";
+        status = ist_emitter_counters(emitter, &counters, &err);
+    }
+    if (status == IST_OK && !problem && cli_parse_json(&counters, &doc, &err) == IST_OK)
+        problem = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "last_error"));
+    if (status != IST_OK)
+        problem = err.message;
+    if (problem && table->catalog) /* for a location, a catalog is only told if there is one */
+        cli_note(call, "%s: lineage not recorded: %s", table->typed, problem);
+    yyjson_doc_free(doc);
+    ist_emitter_free(emitter);
+    ist_buffer_free(&counters);
     ist_buffer_free(&event);
 }

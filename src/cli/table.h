@@ -41,7 +41,8 @@ ist_status cli_absolute(const char *location, ist_buffer *out, ist_error *err);
 ist_status cli_stream_watch(struct ArrowArrayStream *in, int64_t limit, cli_progress *progress,
                             struct ArrowArrayStream *out, ist_error *err);
 
-/* Tell the catalog what this command read or wrote, where there is one. Never fails the command. */
+/* Tell the catalog, where there is one, and OpenLineage's endpoint, where one is set, what this command read or wrote.
+ * Never fails the command, and holds it up for two seconds at most. */
 void cli_lineage(const cli_call *call, const cli_table *table, const ist_lineage_run *run);
 
 /* The text that goes with every command that takes TABLE. */

@@ -99,42 +99,136 @@ static ist_status add_dataset_name(doc_t *doc, val_t *object, const char *name, 
     return IST_OK;
 }
 
+static void add_version(doc_t *doc, val_t *facets, int64_t version)
+{
+    val_t *facet = add_facet(doc, facets, "version",
+                             SPEC "facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet");
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)version);
+    yyjson_mut_obj_add_strcpy(doc, facet, "datasetVersion", text);
+}
+
+static ist_status add_schema(doc_t *doc, val_t *facets, const ist_lineage_dataset *dataset, ist_error *err)
+{
+    val_t *facet =
+        add_facet(doc, facets, "schema", SPEC "facets/1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet");
+    yyjson_doc *schema = yyjson_read(dataset->schema_json, strlen(dataset->schema_json), 0);
+    bool good = add_fields(doc, facet, yyjson_obj_get(yyjson_doc_get_root(schema), "fields"), 0);
+    yyjson_doc_free(schema);
+    return good ? IST_OK : ist_error_set(err, IST_BAD_INPUT, 0, NULL, "lineage of %s: the schema is no Delta schema",
+                                         dataset->name);
+}
+
+static void add_statistics(doc_t *doc, val_t *object, const ist_lineage_dataset *dataset, bool output)
+{
+    val_t *statistics = yyjson_mut_obj_add_obj(doc, object, output ? "outputFacets" : "inputFacets");
+    val_t *facet = output ? add_facet(doc, statistics, "outputStatistics",
+                                      SPEC "facets/1-0-2/OutputStatisticsOutputDatasetFacet.json"
+                                           "#/$defs/OutputStatisticsOutputDatasetFacet")
+                          : add_facet(doc, statistics, "inputStatistics",
+                                      SPEC "facets/1-0-0/InputStatisticsInputDatasetFacet.json"
+                                           "#/$defs/InputStatisticsInputDatasetFacet");
+    if (dataset->rows >= 0)
+        yyjson_mut_obj_add_sint(doc, facet, "rowCount", dataset->rows);
+    if (dataset->bytes >= 0)
+        yyjson_mut_obj_add_sint(doc, facet, "size", dataset->bytes);
+}
+
+/* Column lineage: for each column of the output its sources, and for each of these what was done to it. ------------ */
+
+static const struct kind {
+    const char *name;
+    bool direct;
+} kinds[] = {
+    {"IDENTITY", true}, {"TRANSFORMATION", true}, {"AGGREGATION", true}, {"JOIN", false},        {"GROUP_BY", false},
+    {"FILTER", false},  {"SORT", false},          {"WINDOW", false},     {"CONDITIONAL", false},
+};
+
+static const struct kind *find_kind(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+static bool same_text(val_t *value, val_t *other)
+{
+    return yyjson_mut_equals(value, other);
+}
+
+/* The entry of `sources` for this column of this dataset, made where there is none. */
+static ist_status find_source(doc_t *doc, val_t *sources, const ist_lineage_column *column, val_t **out,
+                              ist_error *err)
+{
+    val_t *made = yyjson_mut_obj(doc), *other;
+    size_t i, count;
+    IST_TRY(add_dataset_name(doc, made, column->dataset, err));
+    yyjson_mut_obj_add_str(doc, made, "field", column->input);
+    yyjson_mut_arr_foreach(sources, i, count, other) {
+        *out = other;
+        if (same_text(yyjson_mut_obj_get(other, "field"), yyjson_mut_obj_get(made, "field")) &&
+            same_text(yyjson_mut_obj_get(other, "name"), yyjson_mut_obj_get(made, "name")) &&
+            same_text(yyjson_mut_obj_get(other, "namespace"), yyjson_mut_obj_get(made, "namespace")))
+            return IST_OK;
+    }
+    yyjson_mut_obj_add_arr(doc, made, "transformations");
+    yyjson_mut_arr_append(sources, made);
+    *out = made;
+    return IST_OK;
+}
+
+static ist_status add_column(doc_t *doc, val_t *fields, val_t *whole, const ist_lineage_column *column, ist_error *err)
+{
+    const struct kind *kind = find_kind(column->kind);
+    val_t *sources = whole, *source = NULL;
+    if (!kind || !column->dataset || !column->input)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "lineage of the column %s needs a dataset, a column and a kind that OpenLineage knows",
+                             column->output ? column->output : "(all)");
+    if (column->output) {
+        val_t *field = yyjson_mut_obj_get(fields, column->output);
+        if (!field) {
+            field = yyjson_mut_obj_add_obj(doc, fields, column->output);
+            yyjson_mut_obj_add_arr(doc, field, "inputFields");
+        }
+        sources = yyjson_mut_obj_get(field, "inputFields");
+    }
+    IST_TRY(find_source(doc, sources, column, &source, err));
+    val_t *step = yyjson_mut_arr_add_obj(doc, yyjson_mut_obj_get(source, "transformations"));
+    yyjson_mut_obj_add_str(doc, step, "type", kind->direct ? "DIRECT" : "INDIRECT");
+    yyjson_mut_obj_add_str(doc, step, "subtype", kind->name);
+    return IST_OK;
+}
+
+static ist_status add_columns(doc_t *doc, val_t *facets, const ist_lineage_dataset *dataset, ist_error *err)
+{
+    val_t *facet = add_facet(doc, facets, "columnLineage",
+                             SPEC "facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet");
+    val_t *fields = yyjson_mut_obj_add_obj(doc, facet, "fields"), *whole = yyjson_mut_arr(doc);
+    for (size_t i = 0; i < dataset->column_count; i++)
+        IST_TRY(add_column(doc, fields, whole, &dataset->columns[i], err));
+    if (yyjson_mut_arr_size(whole) > 0)
+        yyjson_mut_obj_add_val(doc, facet, "dataset", whole);
+    return IST_OK;
+}
+
+/* Events ----------------------------------------------------------------------------------------------------------- */
+
 static ist_status add_dataset(doc_t *doc, val_t *array, const ist_lineage_dataset *dataset, bool output,
                               ist_error *err)
 {
     val_t *object = yyjson_mut_arr_add_obj(doc, array);
     IST_TRY(add_dataset_name(doc, object, dataset->name, err));
     val_t *facets = yyjson_mut_obj_add_obj(doc, object, "facets");
-    if (dataset->version >= 0) {
-        val_t *facet = add_facet(doc, facets, "version",
-                                 SPEC "facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet");
-        char text[24];
-        snprintf(text, sizeof text, "%lld", (long long)dataset->version);
-        yyjson_mut_obj_add_strcpy(doc, facet, "datasetVersion", text);
-    }
-    if (dataset->schema_json) {
-        val_t *facet =
-            add_facet(doc, facets, "schema", SPEC "facets/1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet");
-        yyjson_doc *schema = yyjson_read(dataset->schema_json, strlen(dataset->schema_json), 0);
-        bool good = add_fields(doc, facet, yyjson_obj_get(yyjson_doc_get_root(schema), "fields"), 0);
-        yyjson_doc_free(schema);
-        if (!good)
-            return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "lineage of %s: the schema is no Delta schema",
-                                 dataset->name);
-    }
-    if (dataset->rows >= 0 || dataset->bytes >= 0) {
-        val_t *statistics = yyjson_mut_obj_add_obj(doc, object, output ? "outputFacets" : "inputFacets");
-        val_t *facet = output ? add_facet(doc, statistics, "outputStatistics",
-                                          SPEC "facets/1-0-2/OutputStatisticsOutputDatasetFacet.json"
-                                               "#/$defs/OutputStatisticsOutputDatasetFacet")
-                              : add_facet(doc, statistics, "inputStatistics",
-                                          SPEC "facets/1-0-0/InputStatisticsInputDatasetFacet.json"
-                                               "#/$defs/InputStatisticsInputDatasetFacet");
-        if (dataset->rows >= 0)
-            yyjson_mut_obj_add_sint(doc, facet, "rowCount", dataset->rows);
-        if (dataset->bytes >= 0)
-            yyjson_mut_obj_add_sint(doc, facet, "size", dataset->bytes);
-    }
+    if (dataset->version >= 0)
+        add_version(doc, facets, dataset->version);
+    if (dataset->schema_json)
+        IST_TRY(add_schema(doc, facets, dataset, err));
+    if (output && dataset->column_count > 0)
+        IST_TRY(add_columns(doc, facets, dataset, err));
+    if (dataset->rows >= 0 || dataset->bytes >= 0)
+        add_statistics(doc, object, dataset, output);
     return IST_OK;
 }
 
