@@ -104,13 +104,21 @@ static ist_status add_integer(yyjson_mut_doc *doc, yyjson_mut_val *out, yyjson_v
     return IST_OK;
 }
 
-static ist_status add_column(yyjson_mut_doc *doc, yyjson_mut_val *columns, yyjson_val *column, size_t index,
-                             ist_error *err)
+bool ist__column_type_known(const char *type_name)
 {
     static const char *const types[] = {
         "BOOLEAN", "BYTE",   "SHORT",    "INT",   "LONG",   "FLOAT", "DOUBLE",  "DATE", "TIMESTAMP", "TIMESTAMP_NTZ",
         "STRING",  "BINARY", "DECIMAL",  "ARRAY", "STRUCT", "MAP",   "VARIANT", "CHAR", "NULL",      "INTERVAL",
         "USER_DEFINED_TYPE", "TABLE_TYPE"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i], type_name) == 0)
+            return true;
+    return false;
+}
+
+static ist_status add_column(yyjson_mut_doc *doc, yyjson_mut_val *columns, yyjson_val *column, size_t index,
+                             ist_error *err)
+{
     const char *name, *type_text, *type_json, *type_name, *interval, *comment;
     if (!yyjson_is_obj(column))
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "columns: element %zu is not an object", index);
@@ -122,10 +130,7 @@ static ist_status add_column(yyjson_mut_doc *doc, yyjson_mut_val *columns, yyjso
     IST_TRY(ist__json_text(column, "comment", false, &comment, err));
     yyjson_val *nullable = yyjson_obj_get(column, "nullable");
     IST_TRY(check_type_json(name, type_json, nullable, err));
-    size_t known = 0;
-    while (known < sizeof types / sizeof *types && strcmp(types[known], type_name) != 0)
-        known++;
-    if (known == sizeof types / sizeof *types)
+    if (!ist__column_type_known(type_name))
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "column %.200s: type_name '%.60s' is unknown", name,
                              type_name);
 

@@ -18,6 +18,9 @@ ist_status ist__json_properties(yyjson_val *object, const char *key, char **out,
 /* The member "columns" of CreateTable, checked and completed, as JSON text (malloc); NULL where absent or null. */
 ist_status ist__json_columns(yyjson_val *object, char **out, ist_error *err);
 
+/* Is it one of Unity Catalog's ColumnTypeName? */
+bool ist__column_type_known(const char *type_name);
+
 /* Add a string member (borrowed), or null for NULL. */
 void ist__json_add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text);
 

@@ -117,7 +117,7 @@ struct ist__route {
 };
 
 /* The areas' tables; each ends with {0}. */
-extern const ist__route ist__routes_catalog[], ist__routes_lineage[];
+extern const ist__route ist__routes_catalog[], ist__routes_objects[], ist__routes_lineage[];
 
 /* For handlers ----------------------------------------------------------------------------------------------------- */
 
@@ -134,6 +134,26 @@ ist_status ist__call_boolean(const ist__call *call, const char *key, bool *out, 
 ist_status ist__call_body(const ist__call *call, const char **out, ist_error *err);
 /* A header of the request; NULL where it is absent. */
 const char *ist__call_header(const ist__call *call, const char *name);
+
+/* The five operations on the kind of object that is the route's; the path's last segment is the full name. */
+ist_status ist__call_create(ist__call *call, ist_error *err);
+ist_status ist__call_get(ist__call *call, ist_error *err);
+ist_status ist__call_update(ist__call *call, ist_error *err);
+ist_status ist__call_delete(ist__call *call, ist_error *err);
+ist_status ist__call_list(ist__call *call, ist_error *err);
+
+/* Their routes. DELETE is slow: data may go with the object. */
+#define IST__OBJECT_ROUTES(where, securable)                                                                           \
+    {.method = "GET", .path = where, .lane = IST__LANE_READ, .handle = ist__call_list, .kind = securable},             \
+    IST__OBJECT_ROUTES_BUT_LIST(where, securable)
+#define IST__OBJECT_ROUTES_BUT_LIST(where, securable)                                                                  \
+    {.method = "POST", .path = where, .lane = IST__LANE_WRITE, .handle = ist__call_create, .kind = securable},         \
+    {.method = "GET", .path = where "/{full_name}", .lane = IST__LANE_READ, .handle = ist__call_get,                   \
+     .kind = securable},                                                                                               \
+    {.method = "PATCH", .path = where "/{full_name}", .lane = IST__LANE_WRITE, .handle = ist__call_update,             \
+     .kind = securable},                                                                                               \
+    {.method = "DELETE", .path = where "/{full_name}", .lane = IST__LANE_SLOW, .handle = ist__call_delete,             \
+     .kind = securable}
 
 /* For the server --------------------------------------------------------------------------------------------------- */
 

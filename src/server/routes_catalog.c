@@ -1,20 +1,20 @@
-/* routes_catalog.c: catalogs, schemas, tables, their credentials, the metastore, and the server's health. */
+/* routes_catalog.c: catalogs, schemas, tables, the metastore, the server's health; and the five operations' handlers. */
 #include "catalog/catalog_json.h"
 #include "server/router.h"
 
-static ist_status create_object(ist__call *call, ist_error *err)
+ist_status ist__call_create(ist__call *call, ist_error *err)
 {
     const char *text;
     IST_TRY(ist__call_body(call, &text, err));
     return ist_catalog_create(call->catalog, (ist_securable)call->route->kind, text, &call->reply->body, err);
 }
 
-static ist_status get_object(ist__call *call, ist_error *err)
+ist_status ist__call_get(ist__call *call, ist_error *err)
 {
     return ist_catalog_get(call->catalog, (ist_securable)call->route->kind, call->segment[0], &call->reply->body, err);
 }
 
-static ist_status update_object(ist__call *call, ist_error *err)
+ist_status ist__call_update(ist__call *call, ist_error *err)
 {
     const char *text;
     IST_TRY(ist__call_body(call, &text, err));
@@ -22,7 +22,7 @@ static ist_status update_object(ist__call *call, ist_error *err)
                               &call->reply->body, err);
 }
 
-static ist_status delete_object(ist__call *call, ist_error *err)
+ist_status ist__call_delete(ist__call *call, ist_error *err)
 {
     bool force;
     IST_TRY(ist__call_boolean(call, "force", &force, err));
@@ -30,7 +30,7 @@ static ist_status delete_object(ist__call *call, ist_error *err)
     return ist_buffer_append_string(&call->reply->body, "{}", err);
 }
 
-static ist_status list_objects(ist__call *call, ist_error *err)
+ist_status ist__call_list(ist__call *call, ist_error *err)
 {
     static const char *const keys[] = {"catalog_name", "schema_name"};
     ist_securable kind = (ist_securable)call->route->kind;
@@ -74,13 +74,6 @@ done:
     return status;
 }
 
-static ist_status get_credentials(ist__call *call, ist_error *err)
-{
-    const char *text;
-    IST_TRY(ist__call_body(call, &text, err));
-    return ist_catalog_get_credentials(call->catalog, text, &call->reply->body, err);
-}
-
 static ist_status get_metastore(ist__call *call, ist_error *err)
 {
     return ist__catalog_get_metastore(call->catalog, &call->reply->body, err);
@@ -92,30 +85,12 @@ static ist_status get_health(ist__call *call, ist_error *err)
 }
 
 #define API(path) IST__CATALOG_PATH path
-#define DATABRICKS_API(path) "/api/2.0/unity-catalog" path /* where databricks-sdk, and with it Ray, ask */
-
-/* The five operations on one kind of object. DELETE is slow: data may go with the object. */
-#define OBJECTS(plural, securable)                                                                                     \
-    {.method = "GET", .path = API(plural), .lane = IST__LANE_READ, .handle = list_objects, .kind = securable},         \
-    {.method = "POST", .path = API(plural), .lane = IST__LANE_WRITE, .handle = create_object, .kind = securable},      \
-    {.method = "GET", .path = API(plural "/{full_name}"), .lane = IST__LANE_READ, .handle = get_object,                \
-     .kind = securable},                                                                                               \
-    {.method = "PATCH", .path = API(plural "/{full_name}"), .lane = IST__LANE_WRITE, .handle = update_object,          \
-     .kind = securable},                                                                                               \
-    {.method = "DELETE", .path = API(plural "/{full_name}"), .lane = IST__LANE_SLOW, .handle = delete_object,          \
-     .kind = securable}
-
-#define VEND(where) {.method = "POST", .path = where, .lane = IST__LANE_SLOW, .handle = get_credentials}
 
 const ist__route ist__routes_catalog[] = {
-    OBJECTS("/tables", IST_SECURABLE_TABLE),
-    OBJECTS("/schemas", IST_SECURABLE_SCHEMA),
-    OBJECTS("/catalogs", IST_SECURABLE_CATALOG),
+    IST__OBJECT_ROUTES(API("/tables"), IST_SECURABLE_TABLE),
+    IST__OBJECT_ROUTES(API("/schemas"), IST_SECURABLE_SCHEMA),
+    IST__OBJECT_ROUTES(API("/catalogs"), IST_SECURABLE_CATALOG),
     {.method = "POST", .path = API("/staging-tables"), .lane = IST__LANE_WRITE, .handle = create_staging_table},
-    VEND(API("/temporary-table-credentials")),
-    VEND(API("/temporary-path-credentials")),
-    VEND(DATABRICKS_API("/temporary-table-credentials")),
-    VEND(DATABRICKS_API("/temporary-path-credentials")),
     {.method = "GET", .path = API("/metastore_summary"), .lane = IST__LANE_READ, .handle = get_metastore},
     {.method = "GET", .path = IST__HEALTH_PATH, .lane = IST__LANE_READ, .handle = get_health,
      .flags = IST__ROUTE_OPEN},

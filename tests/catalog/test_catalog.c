@@ -295,11 +295,11 @@ static void test_catalog_catalog__update(void **state)
     yyjson_doc_free(doc);
     assert_refused(ist_catalog_get(f->catalog, IST_SECURABLE_TABLE, "main.default.t", &f->out, &f->err), f,
                    IST_NOT_FOUND, "TABLE_NOT_FOUND");
-    create_external(f, "t");
-    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.t", "{\"new_name\":\"u\"}", NULL,
+    create_external(f, "v");
+    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.v", "{\"new_name\":\"u\"}", NULL,
                                       &f->err),
                    f, IST_ALREADY_EXISTS, "TABLE_ALREADY_EXISTS");
-    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.t", "{\"new_name\":\"u v\"}", NULL,
+    assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.v", "{\"new_name\":\"u v\"}", NULL,
                                       &f->err),
                    f, IST_BAD_INPUT, "INVALID_ARGUMENT");
     assert_refused(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.no", "{\"comment\":\"x\"}", NULL,
@@ -412,6 +412,10 @@ static void test_catalog_catalog__path_credentials(void **state)
                    f, IST_BAD_INPUT, "INVALID_ARGUMENT");
     assert_refused(ist_catalog_get_credentials(f->catalog, "{\"table_id\":\"x\",\"operation\":\"READ\"}", &f->out,
                                                &f->err),
+                   f, IST_BAD_INPUT, "INVALID_ARGUMENT");
+    assert_refused(ist_catalog_get_credentials(
+                       f->catalog, "{\"table_id\":\"00000000-0000-4000-8000-00000000000f\",\"operation\":\"READ\"}",
+                       &f->out, &f->err),
                    f, IST_NOT_FOUND, "TABLE_NOT_FOUND");
 }
 

@@ -13,7 +13,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-enum { IST__DB_STATEMENTS_MAX = 64 };
+enum { IST__DB_STATEMENTS_MAX = 256 };
 
 typedef struct ist__db {
     sqlite3 *handle;
