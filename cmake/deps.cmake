@@ -60,6 +60,7 @@ target_link_libraries(ist_arrow INTERFACE "${pyarrow_dir}/libarrow.so.2600" "${p
 # Debian's libraries
 find_package(Threads REQUIRED)
 find_package(CURL REQUIRED)
+find_package(EXPAT REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_library(MICROHTTPD_LIBRARY microhttpd REQUIRED)

@@ -3,7 +3,8 @@
  *
  * A store is opened on the URI of a table or folder and every path given to it is relative to that root, with '/'
  * between segments, percent-encoded by nobody. A path that would leave the root (absolute, "..", a NUL) is
- * IST_BAD_INPUT. Backends implement isthmus/sys/storage.h; today: `file:` (also a plain absolute path).
+ * IST_BAD_INPUT. Backends implement isthmus/sys/storage.h: `file:` (also a plain absolute path), S3 (`s3:`), Azure
+ * (`abfss:`, its Blob and Data Lake storage) and Google Cloud Storage (`gs:`); src/store/README.md tells of the clouds.
  *
  * Threading: a store is internally locked or stateless, shareable by threads. A reader may be shared (reads are
  * positioned); a writer belongs to one thread at a time.
@@ -48,7 +49,9 @@ typedef enum ist_put_mode { IST_PUT_IF_ABSENT, IST_PUT_REPLACE } ist_put_mode;
 
 /*
  * Open a store on a root location.
- *   uri      "file:///abs/path", "file:/abs/path" or "/abs/path"; percent-encoding is undone in the URI forms
+ *   uri      "file:///abs/path", "file:/abs/path" or "/abs/path"; "s3://bucket/path" (s3a), "gs://bucket/path",
+ *            "abfss://container@account.dfs.core.windows.net/path" (abfs, wasb, wasbs) or
+ *            "https://account.blob.core.windows.net/container/path"; percent-encoding is undone in the URI forms
  *   options  NULL for the defaults
  *   out      the caller's; ist_store_free
  * Errors: IST_UNSUPPORTED (scheme), IST_BAD_INPUT (relative path), IST_IO.
@@ -59,12 +62,17 @@ IST_API void ist_store_free(ist_store *store);
 /* The root as a canonical URI without a trailing slash ("file:///data/t"). Borrowed from the store. */
 IST_API const char *ist_store_uri(const ist_store *store);
 
-/* Append a whole object to `out`. Errors: IST_NOT_FOUND, IST_NO_MEMORY (past out's limit), IST_IO. */
+/*
+ * Append a whole object to `out`. Errors: IST_NOT_FOUND, IST_NO_MEMORY (past out's limit), IST_IO.
+ * This and all that follows, in a cloud besides: IST_UNAUTHENTICATED (credentials missing, expired or wrong),
+ * IST_FORBIDDEN (they are for something else), IST_RETRYABLE (a passing fault that outlasted the attempts made).
+ */
 IST_API ist_status ist_store_get(ist_store *store, const char *path, ist_buffer *out, ist_error *err);
 
 /*
  * Write a whole object atomically: a reader sees all of it or nothing, also after a crash.
- * Errors: IST_ALREADY_EXISTS (IST_PUT_IF_ABSENT only; exactly one of many callers wins), IST_IO (disk full, read-only).
+ * Errors: IST_ALREADY_EXISTS (IST_PUT_IF_ABSENT only; exactly one of many callers wins), IST_IO (disk full, read-only;
+ * in a cloud also: whether it was written could not be found out, as the message then says).
  */
 IST_API ist_status ist_store_put(ist_store *store, const char *path, const void *data, size_t size, ist_put_mode mode,
                                  ist_error *err);

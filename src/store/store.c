@@ -1,6 +1,7 @@
 /* store.c: opening a store by URI, checking of paths, and dispatch to the backend. */
 #include "isthmus/store.h"
 
+#include "store/http_store.h"
 #include "store/store_internal.h"
 #include "util/util.h"
 
@@ -44,7 +45,7 @@ static ist_status uri_to_root(const char *uri, ist_buffer *root, ist_error *err)
         IST_TRY_GOTO(ist_buffer_append_string(&decoded, uri, err));
     } else if (scheme > 0 && uri[scheme] == ':') {
         if (scheme != 4 || strncasecmp(uri, "file", 4) != 0)
-            status = ist_error_set(err, IST_UNSUPPORTED, 0, uri, "no storage for '%.*s:' locations; use file:",
+            status = ist_error_set(err, IST_UNSUPPORTED, 0, uri, "no storage for '%.*s:' locations; use file:, s3:, abfss: or gs:",
                                    (int)(scheme < 32 ? scheme : 32), uri);
         else {
             const char *path = uri + 5;
@@ -85,6 +86,8 @@ done:
 
 ist_status ist_store_open(const char *uri, const ist_store_options *options, ist_store **out, ist_error *err)
 {
+    if (ist__cloud_is_location(uri))
+        return ist__store_open_cloud(uri, options ? options->credentials : NULL, out, err);
     ist_buffer root = IST_BUFFER_INIT;
     ist_status status = uri_to_root(uri, &root, err);
     if (status == IST_OK)

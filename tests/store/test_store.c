@@ -34,6 +34,12 @@ static void test_store_open__makes_locations_canonical(void **state)
     assert_uri("file:///data/a%20b=c", "file:///data/a%20b=c");
     assert_uri("/data/a%20b", "file:///data/a%2520b"); /* a plain path is not decoded */
     assert_uri("/data/caf\xC3\xA9", "file:///data/caf%C3%A9");
+    assert_uri("s3://bucket", "s3://bucket");
+    assert_uri("S3://my.bucket//a/./t/", "s3://my.bucket/a/t");
+    assert_uri("s3a://bucket/a%20b", "s3a://bucket/a%20b");
+    assert_uri("gs://bucket/t/", "gs://bucket/t");
+    assert_uri("abfss://c@Account.dfs.core.windows.net/t/", "abfss://c@account.dfs.core.windows.net/t");
+    assert_uri("https://account.blob.core.windows.net/c/t", "https://account.blob.core.windows.net/c/t");
 }
 
 static void test_store_open__refuses_other_locations(void **state)
@@ -48,8 +54,16 @@ static void test_store_open__refuses_other_locations(void **state)
     assert_no_uri("file:///data/%2e%2e/etc", IST_BAD_INPUT);
     assert_no_uri("file:///data/%00", IST_BAD_INPUT);
     assert_no_uri("file:///data/%zz", IST_BAD_INPUT);
-    assert_no_uri("s3://bucket/t", IST_UNSUPPORTED);
-    assert_no_uri("abfss://c@a.dfs/t", IST_UNSUPPORTED);
+    assert_no_uri("hdfs://name/t", IST_UNSUPPORTED);
+    assert_no_uri("https://example.com/t", IST_BAD_INPUT);
+    assert_no_uri("s3://", IST_BAD_INPUT);
+    assert_no_uri("s3:///t", IST_BAD_INPUT);
+    assert_no_uri("s3://bucket/../t", IST_BAD_INPUT);
+    assert_no_uri("s3://user:password@bucket/t", IST_BAD_INPUT);
+    assert_no_uri("gs://bucket/%zz", IST_BAD_INPUT);
+    assert_no_uri("abfss://account.dfs.core.windows.net/t", IST_BAD_INPUT);
+    assert_no_uri("abfss://c@a.dfs/t", IST_BAD_INPUT);
+    assert_no_uri("abfss://c@evil.com/t", IST_BAD_INPUT);
     char long_location[6000];
     memset(long_location, 'a', sizeof long_location);
     long_location[0] = '/';
