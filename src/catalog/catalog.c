@@ -16,7 +16,7 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
     if (status == IST_OK)
         status = ist__alloc(1, sizeof *catalog, (void **)&catalog, err);
     if (status == IST_OK)
-        status = ist__strdup(connection.sqlite ? connection.sqlite - strlen("sqlite:") : connection.host, &catalog->uri, err);
+        status = ist__strdup(connection.sqlite ? connection.uri : connection.host, &catalog->uri, err);
     if (status == IST_OK && connection.sqlite)
         status = ist__local_open(connection.sqlite, options->storage_root, catalog, err);
     else if (status == IST_OK)

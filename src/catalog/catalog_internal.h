@@ -136,6 +136,7 @@ ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_e
 
 /* Which catalog, and as whom. The texts are "" where they are not known. Wiped by ist__connection_wipe. */
 typedef struct ist__connection {
+    const char *uri;    /* what was asked for, borrowed; NULL for what was found */
     const char *sqlite; /* path of the local catalog's database, borrowed; NULL for a server */
     char host[512]; /* "https://host[:port]" */
     char token[IST__TOKEN_MAX + 1];
@@ -145,7 +146,7 @@ typedef struct ist__connection {
     int64_t timeout_ms;
 } ist__connection;
 
-/* Find what to connect to: options, environment, Databricks' settings, server.json. Errors: those of ist_catalog_open. */
+/* Find what to connect to, in the order that isthmus/catalog.h tells. Errors: those of ist_catalog_open. */
 ist_status ist__connection_find(const ist_catalog_options *options, ist__connection *out, ist_error *err);
 void ist__connection_wipe(ist__connection *connection);
 

@@ -27,7 +27,7 @@ static ist_status put(char *out, size_t size, const char *what, const char *text
 
 #define PUT(field, what, text, err) put((field), sizeof(field), (what), (text), (err))
 
-/* "https://h/api/2.1/unity-catalog/" -> "https://h"; without a scheme, which Databricks' settings allow, it is https. */
+/* "https://h/api/2.1/unity-catalog/" -> "https://h"; Databricks' settings may leave the scheme out: https. */
 static ist_status set_host(const char *uri, bool scheme_optional, char out[512], ist_error *err)
 {
     size_t size = strlen(uri), suffix = strlen(IST__CATALOG_PATH);
@@ -107,7 +107,7 @@ static ist_status use_profile(const ist__profile *profile, const char *what, ist
     const char *type = profile->auth_type;
     bool oauth = *profile->client_id && (strcmp(type, "oauth-m2m") == 0 || (!*type && !*profile->token));
     if (!*profile->host)
-        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "%s names no host; set DATABRICKS_HOST, or host in the profile",
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "%s names no host: set DATABRICKS_HOST, or host in it",
                              what);
     if (*type && strcmp(type, "pat") != 0 && strcmp(type, "oauth-m2m") != 0)
         return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
@@ -229,6 +229,7 @@ ist_status ist__connection_find(const ist_catalog_options *options, ist__connect
     ist__server_note note = {0};
     ist_error note_error = IST_ERROR_INIT;
     memset(out, 0, sizeof *out);
+    out->uri = uri;
     if (ist__home(false, &home, &note_error) == IST_OK &&
         ist__server_note_read(home.data, &note, &note_error) != IST_OK)
         note.url[0] = '\0';

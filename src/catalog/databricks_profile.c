@@ -50,8 +50,9 @@ static ist_status set_value(ist__profile *out, piece key, piece value, int line,
         if (key.size != strlen(fields[i].key) || strncasecmp(key.at, fields[i].key, key.size) != 0)
             continue;
         if (value.size >= fields[i].size || memchr(value.at, '\0', value.size))
-            return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "line %d: the value of %s is longer than %zu bytes or has "
-                                 "a NUL", line, fields[i].key, fields[i].size - 1);
+            return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                                 "line %d: the value of %s is longer than %zu bytes or has a NUL", line, fields[i].key,
+                                 fields[i].size - 1);
         memcpy(fields[i].field, value.at, value.size);
         fields[i].field[value.size] = '\0';
     }

@@ -33,17 +33,17 @@ static bool starts_word(const cli_command *commands, const cli_command *command)
     return true;
 }
 
-/* Choices as words divided by spaces. */
+/* Choices as words divided by spaces; those of an argument end with it. */
 static void print_words(const char *choices)
 {
-    for (; *choices; choices++)
+    for (; *choices && !strchr(" ]", *choices); choices++)
         putchar(*choices == '|' ? ' ' : *choices);
 }
 
-/* The words an argument may be ("bash|zsh|fish"); NULL when it may be anything. */
+/* The words that the first argument may be ("bash|zsh|fish", "[a|b] [NAME]"); NULL when it may be anything. */
 static const char *argument_words(const cli_page *page)
 {
-    return strchr(page->arguments, '|') ? page->arguments : NULL;
+    return strchr(page->arguments, '|') ? page->arguments + (*page->arguments == '[') : NULL;
 }
 
 static void print_bash(const cli_command *commands)

@@ -1,8 +1,7 @@
 /* cmd_table_list.c: isthmus table list. */
+#include "catalog_objects.h"
 #include "commands.h"
-#include "table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const cli_example examples[] = {
@@ -20,14 +19,7 @@ const cli_page cmd_table_list_page = {
 };
 
 /* What is listed below a parent of 0, 1 or 2 parts. */
-static const struct {
-    ist_securable kind;
-    const char *member;
-} levels[] = {
-    {IST_SECURABLE_CATALOG, "catalogs"},
-    {IST_SECURABLE_SCHEMA, "schemas"},
-    {IST_SECURABLE_TABLE, "tables"},
-};
+static const char *const levels[] = {"catalog", "schema", "table"};
 
 static ist_status add_member(cli_grid *grid, yyjson_mut_val *item, const char *key, ist_error *err)
 {
@@ -57,37 +49,6 @@ static ist_status print_items(yyjson_mut_val *items, bool tables, ist_error *err
     return status;
 }
 
-/* All pages, as one array. */
-static ist_status read_pages(ist_catalog *catalog, size_t level, const char *parent, yyjson_mut_doc *all,
-                             ist_error *err)
-{
-    yyjson_mut_val *items = yyjson_mut_arr(all);
-    ist_buffer json = IST_BUFFER_INIT;
-    char *token = NULL;
-    ist_status status;
-    yyjson_mut_doc_set_root(all, items);
-    do {
-        yyjson_doc *doc = NULL;
-        ist_buffer_clear(&json);
-        status = ist_catalog_list(catalog, levels[level].kind, parent, 0, token, &json, err);
-        if (status == IST_OK)
-            status = cli_parse_json(&json, &doc, err);
-        free(token);
-        token = NULL;
-        if (status != IST_OK)
-            break;
-        size_t i, max;
-        yyjson_val *item, *root = yyjson_doc_get_root(doc);
-        yyjson_arr_foreach(yyjson_obj_get(root, levels[level].member), i, max, item)
-            yyjson_mut_arr_append(items, yyjson_val_mut_copy(all, item));
-        const char *next = yyjson_get_str(yyjson_obj_get(root, "next_page_token"));
-        token = next && *next ? strdup(next) : NULL;
-        yyjson_doc_free(doc);
-    } while (token);
-    ist_buffer_free(&json);
-    return status;
-}
-
 ist_status cmd_table_list(cli_call *call, ist_error *err)
 {
     const char *parent = call->arg_count ? call->args[0] : "";
@@ -100,11 +61,14 @@ ist_status cmd_table_list(cli_call *call, ist_error *err)
     }
     if (level > 2)
         return cli_usage(call, err, "PARENT is a catalog or catalog.schema, not '%s'", parent);
-    ist_status status = cli_catalog_open(call, &catalog, err);
+    const cli_kind_of_object *kind;
+    ist_status status = cli_kind_of_word(call, levels[level], &kind, err);
+    if (status == IST_OK)
+        status = cli_catalog_open(call, &catalog, err);
     if (status != IST_OK)
         return status;
     yyjson_mut_doc *all = yyjson_mut_doc_new(NULL);
-    status = all ? read_pages(catalog, level, parent, all, err)
+    status = all ? cli_catalog_list_all(catalog, kind, parent, all, err)
                  : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
     if (status == IST_OK)
         status = call->json ? cli_print_mut(all, err) : print_items(yyjson_mut_doc_get_root(all), level == 2, err);

@@ -15,6 +15,10 @@ static const struct {
     {"ISTHMUS_HOME", "Folder of Isthmus' own state (catalog, token, daemon socket). Default: ~/.isthmus."},
     {"ISTHMUS_CATALOG", "The catalog that knows tables by name, as --catalog."},
     {"ISTHMUS_TOKEN", "Bearer token for the catalog."},
+    {"ISTHMUS_CA_FILE", "PEM file of the authorities that an https catalog is checked against."},
+    {"DATABRICKS_HOST", "A catalog of Databricks, where ISTHMUS_CATALOG names none, with DATABRICKS_TOKEN, or "
+                        "DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."},
+    {"DATABRICKS_CONFIG_PROFILE", "The same from a profile of ~/.databrickscfg."},
     {"ISTHMUS_SOCKET", "The node daemon's socket. Default: daemon.sock in $ISTHMUS_HOME."},
     {"ISTHMUS_PYTHON", "Python that `isthmus run` starts. Default: the one Isthmus is installed in."},
 };
@@ -115,10 +119,13 @@ void cli_help_overview(const cli_command *commands, const char *group, FILE *out
         fprintf(out, "usage: isthmus %s COMMAND [OPTION...]\n\n", group);
     else
         fprintf(out, "isthmus: %s\n\nusage: isthmus COMMAND [OPTION...] [ARGUMENT...]\n\n", about);
-    size_t size = group ? strlen(group) : 0;
+    size_t size = group ? strlen(group) : 0, widest = 0;
+    for (const cli_command *command = commands; command->name; command++)
+        if (strlen(command->name) > widest)
+            widest = strlen(command->name);
     for (const cli_command *command = commands; command->name; command++)
         if (!group || (strncmp(command->name, group, size) == 0 && strchr(" ", command->name[size])))
-            fprintf(out, "  %-16s  %s\n", command->name, command->summary);
+            fprintf(out, "  %-*s  %s\n", (int)widest, command->name, command->summary);
     fprintf(out, "\n`isthmus COMMAND --help` tells about one of them.\n");
 }
 

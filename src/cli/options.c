@@ -13,8 +13,8 @@ const cli_option cli_common_options[] = {
      "Print no progress and no notes, only results and errors.",
      0, 0, NULL},
     {"catalog", CLI_TEXT, offsetof(cli_call, catalog), "URI", NULL,
-     "The catalog that knows tables by name: http://HOST:PORT, or sqlite:/PATH. Otherwise $ISTHMUS_CATALOG, or the "
-     "`isthmus serve` of this user.",
+     "The catalog that knows tables by name: http://HOST:PORT, https://HOST, databricks:PROFILE, or sqlite:/PATH. "
+     "Otherwise $ISTHMUS_CATALOG, Databricks' settings, or the `isthmus serve` of this user.",
      0, 0, NULL},
     {"socket", CLI_TEXT, offsetof(cli_call, socket), "PATH", NULL,
      "The daemon's socket. Otherwise $ISTHMUS_SOCKET, or daemon.sock in $ISTHMUS_HOME or ~/.isthmus.", 0, 0, NULL},

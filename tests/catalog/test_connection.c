@@ -38,7 +38,8 @@ static int set_up(void **state)
 {
     static const char *const names[] = {"ISTHMUS_CATALOG",      "ISTHMUS_TOKEN",           "ISTHMUS_CA_FILE",
                                         "DATABRICKS_HOST",      "DATABRICKS_TOKEN",        "DATABRICKS_CLIENT_ID",
-                                        "DATABRICKS_AUTH_TYPE", "DATABRICKS_CLIENT_SECRET", "DATABRICKS_CONFIG_PROFILE"};
+                                        "DATABRICKS_AUTH_TYPE", "DATABRICKS_CLIENT_SECRET",
+                                        "DATABRICKS_CONFIG_PROFILE"};
     static place p;
     char path[4096];
     p = (place){.home = new_folder(), .options = IST_CATALOG_OPTIONS_INIT};

@@ -226,7 +226,7 @@ ist_status ist__uc_reply_check(const char *body, size_t size, bool any_json, ist
     bool good = any_json ? doc || size == 0 : yyjson_is_obj(yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
     if (!good)
-        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the catalog server's answer is not %s: is it a Unity Catalog "
-                             "server?", any_json ? "JSON" : "a JSON object");
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "the catalog server's answer is not %s: is it a Unity Catalog server?", any_json ? "JSON" : "a JSON object");
     return ist_buffer_append(out, body, size, err);
 }
