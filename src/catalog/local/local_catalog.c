@@ -4,6 +4,7 @@
  * Each public call is one transaction; every operation runs inside one that its caller began, so that several can share
  * one. local_objects.c has the operations on objects, the other local_*.c what is special about each kind.
  */
+#include "catalog/local/commits.h"
 #include "catalog/local/objects.h"
 #include "catalog/local/schema.h"
 
@@ -11,18 +12,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* This catalog commits to no table yet: it makes none that is catalog-managed. */
-static ist_status local_get_commits(void *self, const char *json, ist_buffer *out, ist_error *err)
-{
-    (void)self, (void)json, (void)out;
-    return ist__uc_error(err, IST__UC_UNIMPLEMENTED, "this catalog keeps no commits of tables");
-}
-
-static ist_status local_commit(void *self, const char *body, ist_error *err)
-{
-    return local_get_commits(self, body, NULL, err);
-}
 
 static ist_status local_get_metastore(void *self, ist_buffer *out, ist_error *err)
 {
@@ -97,8 +86,8 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
         .list = ist__local_list,
         .create_staging_table = ist__local_create_staging_table,
         .get_credentials = ist__local_get_credentials,
-        .get_commits = local_get_commits,
-        .commit = local_commit,
+        .get_commits = ist__local_get_commits,
+        .commit = ist__local_commit,
         .get_metastore = local_get_metastore,
         .post_lineage = ist__local_post_lineage,
         .get_lineage = ist__local_get_lineage,

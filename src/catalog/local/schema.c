@@ -42,7 +42,7 @@ static const char lineage_v1[] =
 /* To add an area's tables, name its SQL in the newest step. */
 static const char *const steps[][8] = {
     {objects_v1, lineage_v1},
-    {ist__schema_identity, ist__schema_grants, ist__schema_audit, ist__schema_objects},
+    {ist__schema_identity, ist__schema_grants, ist__schema_audit, ist__schema_objects, ist__schema_commits},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };

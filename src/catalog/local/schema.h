@@ -9,6 +9,7 @@ extern const char ist__schema_identity[]; /* principals.c */
 extern const char ist__schema_grants[];   /* grants.c */
 extern const char ist__schema_audit[];    /* audit.c */
 extern const char ist__schema_objects[];  /* local_objects.c */
+extern const char ist__schema_commits[];  /* commits.c */
 
 /*
  * Bring the database to this version, inside the caller's transaction.
