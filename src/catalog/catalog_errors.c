@@ -12,34 +12,40 @@ static const struct {
     const char *name;
     int http;
     ist_status status;
+    const char *delta_type; /* the Delta API's name for it */
 } codes[] = {
-    [IST__UC_INVALID_ARGUMENT] = {"INVALID_ARGUMENT", 400, IST_BAD_INPUT},
-    [IST__UC_NOT_FOUND] = {"NOT_FOUND", 404, IST_NOT_FOUND},
-    [IST__UC_CATALOG_NOT_FOUND] = {"CATALOG_NOT_FOUND", 404, IST_NOT_FOUND},
-    [IST__UC_SCHEMA_NOT_FOUND] = {"SCHEMA_NOT_FOUND", 404, IST_NOT_FOUND},
-    [IST__UC_TABLE_NOT_FOUND] = {"TABLE_NOT_FOUND", 404, IST_NOT_FOUND},
-    [IST__UC_CATALOG_ALREADY_EXISTS] = {"CATALOG_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_SCHEMA_ALREADY_EXISTS] = {"SCHEMA_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_TABLE_ALREADY_EXISTS] = {"TABLE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_RESOURCE_ALREADY_EXISTS] = {"RESOURCE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_ALREADY_EXISTS] = {"ALREADY_EXISTS", 409, IST_ALREADY_EXISTS},
-    [IST__UC_STORAGE_CREDENTIAL_ALREADY_EXISTS] = {"STORAGE_CREDENTIAL_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_EXTERNAL_LOCATION_ALREADY_EXISTS] = {"EXTERNAL_LOCATION_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS},
-    [IST__UC_ABORTED] = {"ABORTED", 409, IST_CONFLICT},
-    [IST__UC_COMMIT_VERSION_CONFLICT] = {"COMMIT_VERSION_CONFLICT", 409, IST_CONFLICT},
-    [IST__UC_UPDATE_REQUIREMENT_CONFLICT] = {"UPDATE_REQUIREMENT_CONFLICT", 409, IST_CONFLICT},
-    [IST__UC_COMMIT_STATE_UNKNOWN] = {"COMMIT_STATE_UNKNOWN", 500, IST_RETRYABLE},
-    [IST__UC_OUT_OF_RANGE] = {"OUT_OF_RANGE", 400, IST_BAD_INPUT},
-    [IST__UC_UNSUPPORTED_TABLE_FORMAT] = {"UNSUPPORTED_TABLE_FORMAT", 400, IST_BAD_INPUT},
-    [IST__UC_FAILED_PRECONDITION] = {"FAILED_PRECONDITION", 400, IST_BAD_INPUT},
-    [IST__UC_PERMISSION_DENIED] = {"PERMISSION_DENIED", 403, IST_FORBIDDEN},
-    [IST__UC_UNAUTHENTICATED] = {"UNAUTHENTICATED", 401, IST_UNAUTHENTICATED},
-    [IST__UC_RESOURCE_EXHAUSTED] = {"RESOURCE_EXHAUSTED", 429, IST_RETRYABLE},
-    [IST__UC_METHOD_NOT_ALLOWED] = {"METHOD_NOT_ALLOWED", 405, IST_UNSUPPORTED},
-    [IST__UC_PAYLOAD_TOO_LARGE] = {"PAYLOAD_TOO_LARGE", 413, IST_BAD_INPUT},
-    [IST__UC_UNIMPLEMENTED] = {"UNIMPLEMENTED", 501, IST_UNSUPPORTED},
-    [IST__UC_TEMPORARILY_UNAVAILABLE] = {"TEMPORARILY_UNAVAILABLE", 503, IST_RETRYABLE},
-    [IST__UC_INTERNAL] = {"INTERNAL", 500, IST_IO},
+    [IST__UC_INVALID_ARGUMENT] = {"INVALID_ARGUMENT", 400, IST_BAD_INPUT, "InvalidParameterValueException"},
+    [IST__UC_NOT_FOUND] = {"NOT_FOUND", 404, IST_NOT_FOUND, "NotFoundException"},
+    [IST__UC_CATALOG_NOT_FOUND] = {"CATALOG_NOT_FOUND", 404, IST_NOT_FOUND, "NoSuchCatalogException"},
+    [IST__UC_SCHEMA_NOT_FOUND] = {"SCHEMA_NOT_FOUND", 404, IST_NOT_FOUND, "NoSuchSchemaException"},
+    [IST__UC_TABLE_NOT_FOUND] = {"TABLE_NOT_FOUND", 404, IST_NOT_FOUND, "NoSuchTableException"},
+    [IST__UC_CATALOG_ALREADY_EXISTS] = {"CATALOG_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS, "AlreadyExistsException"},
+    [IST__UC_SCHEMA_ALREADY_EXISTS] = {"SCHEMA_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS, "AlreadyExistsException"},
+    [IST__UC_TABLE_ALREADY_EXISTS] = {"TABLE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS, "AlreadyExistsException"},
+    [IST__UC_RESOURCE_ALREADY_EXISTS] = {"RESOURCE_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS, "AlreadyExistsException"},
+    [IST__UC_ALREADY_EXISTS] = {"ALREADY_EXISTS", 409, IST_ALREADY_EXISTS, "AlreadyExistsException"},
+    [IST__UC_STORAGE_CREDENTIAL_ALREADY_EXISTS] = {"STORAGE_CREDENTIAL_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS,
+                                                  "AlreadyExistsException"},
+    [IST__UC_EXTERNAL_LOCATION_ALREADY_EXISTS] = {"EXTERNAL_LOCATION_ALREADY_EXISTS", 400, IST_ALREADY_EXISTS,
+                                                 "AlreadyExistsException"},
+    [IST__UC_ABORTED] = {"ABORTED", 409, IST_CONFLICT, "CommitVersionConflictException"},
+    [IST__UC_COMMIT_VERSION_CONFLICT] = {"COMMIT_VERSION_CONFLICT", 409, IST_CONFLICT,
+                                        "CommitVersionConflictException"},
+    [IST__UC_UPDATE_REQUIREMENT_CONFLICT] = {"UPDATE_REQUIREMENT_CONFLICT", 409, IST_CONFLICT,
+                                            "UpdateRequirementConflictException"},
+    [IST__UC_COMMIT_STATE_UNKNOWN] = {"COMMIT_STATE_UNKNOWN", 500, IST_RETRYABLE, "CommitStateUnknownException"},
+    [IST__UC_OUT_OF_RANGE] = {"OUT_OF_RANGE", 400, IST_BAD_INPUT, "BadRequestException"},
+    [IST__UC_UNSUPPORTED_TABLE_FORMAT] = {"UNSUPPORTED_TABLE_FORMAT", 400, IST_BAD_INPUT,
+                                         "UnsupportedTableFormatException"},
+    [IST__UC_FAILED_PRECONDITION] = {"FAILED_PRECONDITION", 400, IST_BAD_INPUT, "InvalidParameterValueException"},
+    [IST__UC_PERMISSION_DENIED] = {"PERMISSION_DENIED", 403, IST_FORBIDDEN, "PermissionDeniedException"},
+    [IST__UC_UNAUTHENTICATED] = {"UNAUTHENTICATED", 401, IST_UNAUTHENTICATED, "NotAuthorizedException"},
+    [IST__UC_RESOURCE_EXHAUSTED] = {"RESOURCE_EXHAUSTED", 429, IST_RETRYABLE, "ResourceExhaustedException"},
+    [IST__UC_METHOD_NOT_ALLOWED] = {"METHOD_NOT_ALLOWED", 405, IST_UNSUPPORTED, "BadRequestException"},
+    [IST__UC_PAYLOAD_TOO_LARGE] = {"PAYLOAD_TOO_LARGE", 413, IST_BAD_INPUT, "BadRequestException"},
+    [IST__UC_UNIMPLEMENTED] = {"UNIMPLEMENTED", 501, IST_UNSUPPORTED, "NotImplementedException"},
+    [IST__UC_TEMPORARILY_UNAVAILABLE] = {"TEMPORARILY_UNAVAILABLE", 503, IST_RETRYABLE, "InternalServerErrorException"},
+    [IST__UC_INTERNAL] = {"INTERNAL", 500, IST_IO, "InternalServerErrorException"},
 };
 
 enum { CODE_COUNT = sizeof codes / sizeof codes[0] };
@@ -214,12 +220,45 @@ ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, con
     return status;
 }
 
+/* The message as it goes out: it may come from below, which quotes what it was given. */
+static void message_of(const ist_error *error, char out[IST_ERROR_MESSAGE_MAX])
+{
+    snprintf(out, IST_ERROR_MESSAGE_MAX, "%s", error->message);
+    make_one_line(out);
+}
+
+static ist_status finish_body(yyjson_mut_doc *doc, ist_buffer *out, ist_error *err)
+{
+    size_t size = 0;
+    char *text = yyjson_mut_write(doc, 0, &size);
+    yyjson_mut_doc_free(doc);
+    if (!text)
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for an error body");
+    ist_status status = ist_buffer_append(out, text, size, err);
+    free(text);
+    return status;
+}
+
+ist_status ist__delta_error_body(const ist_error *error, int *http, ist_buffer *out, ist_error *err)
+{
+    ist__uc_code code = ist__uc_code_of(error);
+    char message[IST_ERROR_MESSAGE_MAX];
+    message_of(error, message);
+    *http = codes[code].status == IST_ALREADY_EXISTS ? 409 : codes[code].http;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *model = yyjson_mut_obj_add_obj(doc, root, "error");
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, model, "message", message);
+    yyjson_mut_obj_add_str(doc, model, "type", codes[code].delta_type);
+    yyjson_mut_obj_add_int(doc, model, "code", *http);
+    return finish_body(doc, out, err);
+}
+
 ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error *err)
 {
     const char *name = codes[ist__uc_code_of(error)].name;
     char message[IST_ERROR_MESSAGE_MAX];
-    snprintf(message, sizeof message, "%s", error->message);
-    make_one_line(message); /* it may come from below, which quotes what it was given */
+    message_of(error, message);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *details = yyjson_mut_arr(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -229,12 +268,5 @@ ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error
     yyjson_mut_val *detail = yyjson_mut_arr_add_obj(doc, details);
     yyjson_mut_obj_add_str(doc, detail, "@type", "type.googleapis.com/google.rpc.ErrorInfo");
     yyjson_mut_obj_add_str(doc, detail, "reason", name);
-    size_t size = 0;
-    char *text = yyjson_mut_write(doc, 0, &size);
-    yyjson_mut_doc_free(doc);
-    if (!text)
-        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for an error body");
-    ist_status status = ist_buffer_append(out, text, size, err);
-    free(text);
-    return status;
+    return finish_body(doc, out, err);
 }

@@ -114,6 +114,8 @@ int ist__uc_code_http(ist__uc_code code);
 ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, const char *what, ist_error *err);
 /* Append Unity Catalog's error body. */
 ist_status ist__uc_error_body(const ist_error *error, ist_buffer *out, ist_error *err);
+/* The same in the form of Unity Catalog's Delta API, {"error": {message, type, code}}; *http is its HTTP status there. */
+ist_status ist__delta_error_body(const ist_error *error, int *http, ist_buffer *out, ist_error *err);
 
 /* discovery.c ----------------------------------------------------------------------------------------------------- */
 
