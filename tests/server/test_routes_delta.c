@@ -271,7 +271,7 @@ static void test_routes_delta_external__mirrors_its_log(void **state)
     expect(r, 200, "POST", SCHEMA "/tables",
            create_body(&s, "EXTERNAL", "\"protocol\":{\"min-reader-version\":1,\"min-writer-version\":2}", "{}",
                        "," COLUMNS(FIELD("id", "\"long\""))));
-    assert_null(yyjson_doc_ptr_get(r->doc, "/commits"));
+    assert_null(yyjson_doc_ptr_get(r->doc, "/latest-table-version"));
     snprintf(s.id, sizeof s.id, "%s", text_of(r, "/metadata/table-uuid"));
     expect(r, 200, "POST", TABLE,
            update_body(&s, "", "{\"action\":\"update-metadata-snapshot-version\",\"last-commit-version\":5,"

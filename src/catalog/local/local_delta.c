@@ -60,10 +60,10 @@ static ist_status load(ist__db *db, const char *id, yyjson_mut_doc *doc, ist_err
     yyjson_mut_doc_set_root(doc, root);
     bool managed = strcmp(ist__column_text(row, 0), "MANAGED") == 0;
     add_metadata(doc, root, row);
+    yyjson_mut_val *commits = yyjson_mut_obj_add_arr(doc, root, "commits");
     if (!managed)
         return IST_OK;
-    IST_TRY(ist__commits_append(db, id, 0, INT64_MAX, IST__COMMIT_KEBAB, doc,
-                                yyjson_mut_obj_add_arr(doc, root, "commits"), err));
+    IST_TRY(ist__commits_append(db, id, 0, INT64_MAX, IST__COMMIT_KEBAB, doc, commits, err));
     IST_TRY(ist__commits_latest(db, id, &latest, err));
     yyjson_mut_obj_add_sint(doc, root, "latest-table-version", latest);
     return IST_OK;

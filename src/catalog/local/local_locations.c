@@ -119,7 +119,7 @@ static ist_status check_credential_unused(ist__db *db, const char *id, const cha
 }
 
 #define SELECT_CREDENTIAL                                                                                              \
-    "SELECT o.name, o.name AS full_name, o.comment, o.purpose, o.credential AS \"*\", " IST__SELECT_COMMON ", o.id"    \
+    "SELECT o.name, o.comment, o.purpose, o.credential AS \"*\", " IST__SELECT_COMMON ", o.id"    \
     " FROM credentials o "
 
 const ist__kind ist__kind_credential = {

@@ -109,7 +109,8 @@ yyjson_mut_val *ist__local_row(yyjson_mut_doc *doc, sqlite3_stmt *row)
             value = yyjson_mut_null(doc);
         else if (sqlite3_column_type(row, i) == SQLITE_INTEGER)
             value = yyjson_mut_sint(doc, sqlite3_column_int64(row, i));
-        else if (strcmp(name, "properties") == 0 || strcmp(name, "columns") == 0)
+        else if (strcmp(name, "properties") == 0 || strcmp(name, "columns") == 0 ||
+                 strcmp(name, "view_dependencies") == 0)
             value = yyjson_mut_rawcpy(doc, ist__column_text(row, i));
         else
             value = yyjson_mut_strcpy(doc, ist__column_text(row, i));

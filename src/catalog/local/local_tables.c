@@ -66,7 +66,7 @@ static ist_status check_dependency(ist__creation *c, yyjson_val *dependency, ist
                          full_name);
 }
 
-/* What a view is made of; *dependencies is malloc, NULL where there are none. */
+/* What a view is made of; *dependencies is malloc. */
 static ist_status read_view(ist__creation *c, const char *type, const char **definition, char **dependencies,
                             ist_error *err)
 {
@@ -82,7 +82,7 @@ static ist_status read_view(ist__creation *c, const char *type, const char **def
     yyjson_arr_foreach(list, i, count, one)
         IST_TRY(check_dependency(c, one, err));
     if (!list)
-        return IST_OK;
+        return ist__strdup("{\"dependencies\":[]}", dependencies, err);
     *dependencies = yyjson_val_write(all, 0, NULL);
     return *dependencies ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for JSON");
 }
