@@ -58,8 +58,8 @@ FUNCTION = {**IN, "name": "f", "data_type": "INT", "full_data_type": "int", "rou
             "routine_definition": "return x", "parameter_style": "S", "is_deterministic": True, "is_null_call": False,
             "sql_data_access": "NO_SQL", "security_type": "DEFINER", "specific_name": "f",
             "external_language": "PYTHON", "comment": "c"}
-EXTERNAL = {**IN, "table_type": "EXTERNAL", "data_source_format": "DELTA", "columns": [_column("id", "bigint",
-"LONG", "long")]}
+EXTERNAL = {**IN, "table_type": "EXTERNAL", "data_source_format": "DELTA",
+            "columns": [_column("id", "bigint", "LONG", "long")]}
 FEATURES = ["catalogManaged", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors"]
 PROTOCOL = {"min-reader-version": 3, "min-writer-version": 7, "reader-features": FEATURES,
             "writer-features": [*FEATURES, "inCommitTimestamp", "rowTracking", "domainMetadata"]}
@@ -436,8 +436,7 @@ def _run(base, token, root, catalog):
 
 # Where Isthmus answers otherwise on purpose.
 DIFFERENT = {
-    27: {"status": 400, "error": "INVALID_ARGUMENT"},  # an external table without storage_location,
-    a fault over there
+    27: {"status": 400, "error": "INVALID_ARGUMENT"},  # an external table without a location: a fault over there
 }
 
 
