@@ -17,6 +17,7 @@
 #include "isthmus/server.h"
 #include "isthmus/snapshot.h"
 #include "isthmus/store.h"
+#include "isthmus/table.h"
 #include "isthmus/transaction.h"
 #include "isthmus/version.h"
 

@@ -17,14 +17,18 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
         status = ist__alloc(1, sizeof *catalog, (void **)&catalog, err);
     if (status == IST_OK)
         status = ist__strdup(connection.sqlite ? connection.uri : connection.host, &catalog->uri, err);
+    if (status == IST_OK && !connection.sqlite && *connection.ca_file)
+        status = ist__strdup(connection.ca_file, &catalog->ca_file, err);
     if (status == IST_OK && connection.sqlite)
         status = ist__local_open(connection.sqlite, options->storage_root, catalog, err);
     else if (status == IST_OK)
         status = ist__uc_open(&connection, catalog, err);
     ist__connection_wipe(&connection);
     if (status != IST_OK) {
-        if (catalog)
+        if (catalog) {
             free(catalog->uri);
+            free(catalog->ca_file);
+        }
         free(catalog);
         return status;
     }
@@ -52,6 +56,7 @@ void ist__catalog_release(ist_catalog *catalog)
     catalog->backend->free(catalog->self);
     pthread_mutex_destroy(&catalog->mutex);
     free(catalog->uri);
+    free(catalog->ca_file);
     free(catalog);
 }
 

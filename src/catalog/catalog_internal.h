@@ -197,6 +197,8 @@ typedef struct ist__catalog_backend {
                                 ist_buffer *out, ist_error *err);
     ist_status (*request)(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
                           ist_error *err);
+    /* Append the bearer token of the moment, a secret; nothing where there is none. NULL where there are no tokens. */
+    ist_status (*get_token)(void *self, ist_buffer *out, ist_error *err);
     void (*free)(void *self);
 } ist__catalog_backend;
 
@@ -207,7 +209,8 @@ void ist__credential_cache_free(ist__credential_cache *cache);
 struct ist_catalog {
     const ist__catalog_backend *backend;
     void *self;
-    char *uri; /* "https://host", "sqlite:/path" */
+    char *uri;     /* "https://host", "sqlite:/path" */
+    char *ca_file; /* as it was found; NULL for the system's */
     atomic_int references; /* the caller's, and one for each ist_credentials that renews itself through it */
     pthread_mutex_t mutex; /* guards `credentials` */
     ist__credential_cache *credentials;

@@ -243,6 +243,13 @@ static ist_status uc_get_lineage(void *self, const char *dataset, ist_buffer *ou
     return status;
 }
 
+static ist_status uc_get_token(void *self, ist_buffer *out, ist_error *err)
+{
+    ist__uc *client = self;
+    uint64_t generation;
+    return ist__uc_tokens_get(client, ist__monotonic_us() + client->timeout_ms * 1000, out, &generation, err);
+}
+
 static void uc_free(void *self)
 {
     ist__uc *client = self;
@@ -296,6 +303,7 @@ ist_status ist__uc_open(const ist__connection *connection, ist_catalog *out, ist
         .get_credentials = uc_get_credentials,
         .get_commits = uc_get_commits,
         .commit = uc_commit,
+        .get_token = uc_get_token,
         .get_metastore = uc_get_metastore,
         .post_lineage = uc_post_lineage,
         .get_lineage = uc_get_lineage,
