@@ -17,6 +17,7 @@ import importlib.util
 import sys
 
 from isthmus._native import ffi as _ffi, lib as _lib
+from isthmus.catalog import Catalog
 from isthmus.delta import Table, read_delta, write_deltalake
 from isthmus.errors import (AlreadyExistsError, BadInputError, CancelledError, ConflictError, ForbiddenError,
                             InternalError, IsthmusError, NoMemoryError, NotFoundError, RetryableError, StorageError,
@@ -26,8 +27,8 @@ from isthmus.services import daemon_counters, start, stop
 
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
-__all__ = ["Table", "read_delta", "write_deltalake", "lineage", "daemon_counters", "start", "stop", "spark", "ray",
-           "catalog", "AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError",
+__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "lineage", "daemon_counters", "start", "stop", "spark",
+           "ray", "catalog", "AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError",
            "InternalError", "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError",
            "UnauthenticatedError", "UnsupportedError"]
 

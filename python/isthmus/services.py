@@ -41,10 +41,11 @@ def start():
     """Make sure that a node daemon and a catalog server run for this user, under $ISTHMUS_HOME.
 
     Those that run already are used. Those started here go on when this process ends, until stop(). Their logs are
-    $ISTHMUS_HOME/daemon.log and server.log. A catalog named by $ISTHMUS_CATALOG is used instead of starting one.
+    $ISTHMUS_HOME/daemon.log and server.log. A catalog named by $ISTHMUS_CATALOG, $DATABRICKS_HOST or
+    $DATABRICKS_CONFIG_PROFILE is used instead of starting one.
     """
     _ensure("daemon", _daemon_runs)
-    if not os.environ.get("ISTHMUS_CATALOG"):
+    if not any(map(os.environ.get, ("ISTHMUS_CATALOG", "DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE"))):
         _ensure("serve", lambda: server_info() is not None)
         catalog.forget()
 

@@ -1,0 +1,116 @@
+"""isthmus.Catalog against `isthmus serve`."""
+
+import concurrent.futures
+import json
+import os
+import uuid
+
+import pytest
+
+import isthmus
+from isthmus import catalog, errors
+
+
+@pytest.fixture(scope="module")
+def server(services):
+    return isthmus.Catalog()
+
+
+@pytest.fixture
+def fresh(server):
+    """The name of a schema of its own."""
+    name = f"main.s{uuid.uuid4().hex[:8]}"
+    server.create_schema(name)
+    yield name
+    server.delete_schema(name, force=True)
+
+
+def test_objects_of_every_kind(server, fresh, tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    server.create_volume(f"{fresh}.managed", comment="ours")
+    external = server.create_volume(f"{fresh}.external", location=files.as_uri())
+    assert external["volume_type"] == "EXTERNAL"
+    assert repr(external) == f"<{fresh}.external EXTERNAL at {files.as_uri()}>"
+    assert [v["name"] for v in server.list_volumes(fresh)] == ["external", "managed"]
+    assert server.update("volume", f"{fresh}.managed", comment="theirs")["comment"] == "theirs"
+
+    parameter = dict(name="x", type_text="int", type_json='"integer"', type_name="INT", position=0)
+    server.create_function(f"{fresh}.double", input_params={"parameters": [parameter]}, data_type="INT",
+                           full_data_type="int", routine_body="EXTERNAL", routine_definition="return x * 2",
+                           parameter_style="S", is_deterministic=True, sql_data_access="NO_SQL", is_null_call=False,
+                           security_type="DEFINER", specific_name="double", properties="null",
+                           external_language="PYTHON")
+    assert [f["name"] for f in server.list_functions(fresh)] == ["double"]
+
+    model = f"{fresh}.churn"
+    server.create_model(model, comment="who leaves")
+    version = server.create_model_version(model, files.as_uri())
+    assert (version["version"], version["status"]) == (1, "PENDING_REGISTRATION")
+    assert server.finalize_model_version(model, 1)["status"] == "READY"
+    assert [v["version"] for v in server.list_model_versions(model)] == [1]
+    assert server.get("model-version", f"{model}.1")["status"] == "READY"
+
+    credential = f"c{uuid.uuid4().hex[:8]}"
+    server.create_credential(credential, "arn:aws:iam::123456789012:role/r")
+    server.create_location(f"l-{credential}", f"s3://bucket/{credential}", credential)
+    assert server.get("location", f"l-{credential}")["credential_name"] == credential
+    assert credential in [c["name"] for c in server.list("credential")]
+    server.delete("location", f"l-{credential}")
+    server.delete("credential", credential)
+
+    assert server.get("metastore")["metastore_id"]
+    with pytest.raises(errors.BadInputError, match="none of catalog, schema"):
+        server.get("thing", "x")
+    server.delete("function", f"{fresh}.double")
+    server.delete("volume", f"{fresh}.managed")
+    with pytest.raises(errors.NotFoundError):
+        server.get("volume", f"{fresh}.managed")
+
+
+def test_lists_are_whole(server, fresh):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: server.create_volume(f"{fresh}.v{i:03}"), range(120)))
+    assert [v["name"] for v in server.list_volumes(fresh)] == [f"v{i:03}" for i in range(120)]
+
+
+def test_credentials_are_shared_and_not_shown(server, fresh):
+    table = f"{fresh}.t"
+    isthmus.write_deltalake(table, {"id": [1]})
+    credentials = server.credentials(table=table, write=True)
+    assert credentials.get()["url"].startswith("file:")
+    assert credentials.get() == server.credentials(table=table, write=True).get()
+    assert "token" not in repr(credentials) and table in repr(credentials)
+    with pytest.raises(errors.BadInputError, match="one of"):
+        server.credentials()
+    with pytest.raises(errors.NotFoundError):
+        server.credentials(table=f"{fresh}.none")
+
+
+def test_where_to_connect(server, monkeypatch, tmp_path):
+    assert repr(server) == f"<Catalog {server.uri}>"
+    assert catalog.connect() is catalog.connect()
+    assert catalog.connect(server.uri) is not catalog.connect()
+    token = json.loads(open(os.path.join(os.environ["ISTHMUS_HOME"], "server.json")).read())["token"]
+    profiles = tmp_path / "databrickscfg"
+    profiles.write_text(f"[here]\nhost = {server.uri}\ntoken = {token}\n[no]\nhost = {server.uri}\ntoken = wrong\n")
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(profiles))
+    assert isthmus.Catalog("databricks:here").list_catalogs()
+    with pytest.raises(errors.UnauthenticatedError):
+        isthmus.Catalog("databricks:no").list_catalogs()
+    with pytest.raises(errors.NotFoundError, match=r"\[none\]"):
+        isthmus.Catalog("databricks:none")
+    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "here")
+    assert catalog.connect().uri == server.uri
+    with pytest.raises(errors.BadInputError, match="http"):
+        isthmus.Catalog("ftp://h")
+    with isthmus.Catalog("databricks:here") as closed:
+        pass
+    with pytest.raises(errors.BadInputError, match="closed"):
+        closed.list_catalogs()
+
+
+def test_any_request(server):
+    assert server.request("GET", "/api/2.1/unity-catalog/metastore_summary")["metastore_id"]
+    with pytest.raises(errors.NotFoundError):
+        server.request("GET", "/api/2.1/unity-catalog/nothing")
