@@ -20,11 +20,13 @@ typedef struct ist_server_options {
     uint16_t port;            /* 0 for a free one: ist_server_port tells */
     const char *home;         /* of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
     const char *storage_root; /* where managed tables live; NULL for <home>/warehouse */
+    const char *storage_config; /* file (0600) with keys and roles for buckets, to make credentials with; NULL for none:
+                                   src/catalog/local/vending.md */
     const char *token;        /* the bearer token asked of every request; NULL: <home>/token, made on first start */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid

@@ -9,7 +9,7 @@
 typedef struct serve_values {
     const char *address;
     int64_t port;
-    const char *storage_root;
+    const char *storage_root, *storage_config;
 } serve_values;
 
 static const cli_option options[] = {
@@ -18,6 +18,9 @@ static const cli_option options[] = {
      NULL},
     {"storage-root", CLI_TEXT, offsetof(serve_values, storage_root), "FOLDER", NULL,
      "Where managed tables live. Otherwise warehouse in $ISTHMUS_HOME or ~/.isthmus.", 0, 0, NULL},
+    {"storage-config", CLI_TEXT, offsetof(serve_values, storage_config), "FILE", NULL,
+     "Keys and roles for buckets, to give short-lived credentials with. Nobody else may be able to read it.", 0, 0,
+     NULL},
     {0},
 };
 
@@ -50,6 +53,7 @@ ist_status cmd_serve(cli_call *call, ist_error *err)
     server_options.address = values->address;
     server_options.port = (uint16_t)values->port;
     server_options.storage_root = values->storage_root;
+    server_options.storage_config = values->storage_config;
     /* Blocked before the server has threads, so that only sigwait below gets them. */
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);

@@ -6,6 +6,7 @@
  */
 #include "isthmus/server.h"
 
+#include "catalog/local/vend.h"
 #include "server/server_internal.h"
 
 #include <arpa/inet.h>
@@ -151,15 +152,17 @@ done:
     return status;
 }
 
-static ist_status open_catalog(ist_server *server, const char *storage_root, ist_error *err)
+static ist_status open_catalog(ist_server *server, const ist_server_options *given, ist_error *err)
 {
     ist_buffer uri = IST_BUFFER_INIT;
     ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
     ist_status status = ist_buffer_printf(&uri, err, "sqlite:%s/catalog.db", server->home);
     options.uri = uri.data;
-    options.storage_root = storage_root;
+    options.storage_root = given->storage_root;
     if (status == IST_OK)
         status = ist_catalog_open(&options, &server->catalog, err);
+    if (status == IST_OK && given->storage_config)
+        status = ist__vend_configure(server->catalog, given->storage_config, err);
     ist_buffer_free(&uri);
     return status;
 }
@@ -232,7 +235,7 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(open_home(server, options->home, err));
     IST_TRY_GOTO(lock_home(server, err));
     IST_TRY_GOTO(set_token(server, options->token, err));
-    IST_TRY_GOTO(open_catalog(server, options->storage_root, err));
+    IST_TRY_GOTO(open_catalog(server, options, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
     server->note.pid = getpid();
     IST_TRY_GOTO(ist__server_note_write(server->home, &server->note, err));

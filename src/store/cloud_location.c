@@ -125,3 +125,18 @@ ist_status ist__cloud_location_read(const char *uri, ist__cloud_location *out, i
                              "abfss://container@account.dfs.core.windows.net/path", uri);
     return take_key(uri, at + size, out, err);
 }
+
+ist_status ist__cloud_location_write(const ist__cloud_location *location, ist_buffer *out, ist_error *err)
+{
+    IST_TRY(ist_buffer_printf(out, err, "%s://", location->scheme));
+    if (strcmp(location->scheme, "https") == 0)
+        IST_TRY(ist_buffer_printf(out, err, "%s/%s", location->host, location->bucket));
+    else if (location->account[0])
+        IST_TRY(ist_buffer_printf(out, err, "%s@%s", location->bucket, location->host));
+    else
+        IST_TRY(ist_buffer_append_string(out, location->bucket, err));
+    if (!location->key[0])
+        return IST_OK;
+    IST_TRY(ist_buffer_append(out, "/", 1, err));
+    return ist__uri_encode(location->key, strlen(location->key), "/=:@+,", out, err);
+}

@@ -827,27 +827,6 @@ static const ist_store_ops cloud_ops = {
     .writer_free = cloud_writer_free,
 };
 
-static ist_status canonical_uri(const ist__cloud_location *location, char **out, ist_error *err)
-{
-    ist_buffer uri = IST_BUFFER_INIT;
-    ist_status status;
-    if (strcmp(location->scheme, "https") == 0)
-        IST_TRY_GOTO(ist_buffer_printf(&uri, err, "https://%s/%s", location->host, location->bucket));
-    else if (location->account[0])
-        IST_TRY_GOTO(ist_buffer_printf(&uri, err, "%s://%s@%s", location->scheme, location->bucket, location->host));
-    else
-        IST_TRY_GOTO(ist_buffer_printf(&uri, err, "%s://%s", location->scheme, location->bucket));
-    if (location->key[0]) {
-        IST_TRY_GOTO(ist_buffer_append(&uri, "/", 1, err));
-        IST_TRY_GOTO(ist__uri_encode(location->key, strlen(location->key), "/=:@+,", &uri, err));
-    }
-    *out = uri.data;
-    return IST_OK;
-done:
-    ist_buffer_free(&uri);
-    return status;
-}
-
 static const ist__cloud_backend *backend_of(const ist__cloud_location *location)
 {
     return location->account[0] ? &ist__azure_backend
@@ -865,7 +844,7 @@ ist_status ist__store_open_cloud(const char *uri, ist_credentials *credentials, 
 {
     ist__cloud_location location;
     ist__cloud *store;
-    ist_buffer prefix = IST_BUFFER_INIT;
+    ist_buffer prefix = IST_BUFFER_INIT, canonical = IST_BUFFER_INIT;
     IST_TRY(ist__cloud_location_read(uri, &location, err));
     IST_TRY(ist__alloc(1, sizeof *store, (void **)&store, err));
     store->base.ops = &cloud_ops;
@@ -880,10 +859,12 @@ ist_status ist__store_open_cloud(const char *uri, ist_credentials *credentials, 
     IST_TRY_GOTO(ist__strdup(location.bucket, &store->bucket, err));
     IST_TRY_GOTO(ist_buffer_printf(&prefix, err, "%s%s", location.key, location.key[0] ? "/" : ""));
     store->prefix = prefix.data; /* the store's now */
-    IST_TRY_GOTO(canonical_uri(&location, &store->base.uri, err));
+    IST_TRY_GOTO(ist__cloud_location_write(&location, &canonical, err));
+    store->base.uri = canonical.data;
     *out = &store->base;
     return IST_OK;
 done:
+    ist_buffer_free(&canonical);
     cloud_free(&store->base);
     return status;
 }

@@ -110,6 +110,8 @@ typedef struct ist__cloud_location {
 bool ist__cloud_is_location(const char *uri);
 /* Split a location. Errors: IST_UNSUPPORTED (scheme), IST_BAD_INPUT (no bucket, '..', bad escape). */
 ist_status ist__cloud_location_read(const char *uri, ist__cloud_location *out, ist_error *err);
+/* Append its canonical form: one spelling for each place. */
+ist_status ist__cloud_location_write(const ist__cloud_location *location, ist_buffer *out, ist_error *err);
 
 /*
  * Open a store. (http_store.c)

@@ -22,6 +22,7 @@ struct ist__local {
     char *home;              /* the folder of the database */
     ist_buffer storage_root; /* a normalized location */
     const ist__file_signer *file_signer; /* of the server that serves this catalog; NULL: whoever opened it, opens files */
+    struct ist__vendor *vendor;          /* of credentials for clouds; NULL: none are given */
     ist__session admin;                  /* of whoever opened the catalog in this process */
 };
 

@@ -2,6 +2,7 @@
 #include "catalog/local/session.h"
 
 #include "catalog/local/local_internal.h"
+#include "catalog/local/vend.h"
 
 #include <stdlib.h>
 
@@ -45,6 +46,7 @@ void ist__local_close(ist__local *local)
     for (int i = 0; i < local->reader_count; i++)
         ist__db_close(local->readers[i]);
     ist__db_close(local->writer);
+    ist__vendor_free(local->vendor);
     ist_buffer_free(&local->storage_root);
     free(local->home);
     free(local);

@@ -14,10 +14,23 @@ typedef struct ist__vend_request {
 } ist__vend_request;
 
 /*
- * Append Unity Catalog's TemporaryCredentials for a location. Who calls has authorized the principal.
+ * Append Unity Catalog's TemporaryCredentials for a location. Who calls has authorized the principal. Answers for clouds
+ * are kept for a short time and given again to the same principal.
  * Errors: IST_BAD_INPUT FAILED_PRECONDITION (nothing is configured for this location), IST_RETRYABLE, IST_IO (the
  * service that gives the credentials failed).
  */
 ist_status ist__vend(ist__local *local, const ist__vend_request *request, ist_buffer *out, ist_error *err);
+
+/* What gives credentials for clouds. Threading: internally locked. */
+typedef struct ist__vendor ist__vendor;
+
+/*
+ * Give a local catalog, and all its sessions, a storage configuration, before it is used by others.
+ *   path  of the file (vend_config.h)
+ * Errors: those of ist__vend_config_read.
+ */
+ist_status ist__vend_configure(ist_catalog *catalog, const char *path, ist_error *err);
+/* NULL is allowed. */
+void ist__vendor_free(ist__vendor *vendor);
 
 #endif
