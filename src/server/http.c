@@ -87,20 +87,41 @@ static const char *peer_of(struct MHD_Connection *connection, char out[INET6_ADD
     return inet_ntop(address->sa_family, bytes, out, INET6_ADDRSTRLEN);
 }
 
-/* Who asks; NULL where no valid token is shown. */
-static const ist__principal *authenticate(const ist_server *server, struct MHD_Connection *connection)
+/* A cookie goes with whatever a browser sends. For what changes something the page must be this server's own. */
+static bool is_same_origin(struct MHD_Connection *connection, const char *method)
+{
+    const char *origin = header_of(connection, "Origin"), *host = header_of(connection, MHD_HTTP_HEADER_HOST);
+    if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+        return true;
+    const char *authority = origin ? strstr(origin, "://") : NULL;
+    return authority && host && strcasecmp(authority + 3, host) == 0;
+}
+
+/* The token that a request shows: Authorization: Bearer, else the web pages' cookie; NULL where there is none. */
+static const char *shown_token(struct MHD_Connection *connection, const char *method)
 {
     static const char scheme[] = "Bearer ";
     const char *header = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (!header || strncmp(header, scheme, strlen(scheme)) != 0)
-        return NULL;
-    return ist__server_is_token(server, header + strlen(scheme)) ? &ist__principal_admin : NULL;
+    if (header)
+        return strncmp(header, scheme, strlen(scheme)) == 0 ? header + strlen(scheme) : NULL;
+    const char *cookie = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, IST__TOKEN_COOKIE);
+    return cookie && is_same_origin(connection, method) ? cookie : NULL;
+}
+
+/* Who asks; NULL where no valid token is shown. */
+static ist_status authenticate(const ist_server *server, struct MHD_Connection *connection, const char *method,
+                               const ist__principal **out, ist_error *err)
+{
+    const char *token = shown_token(connection, method);
+    *out = NULL;
+    return token ? ist__server_principal(server, token, out, err) : IST_OK;
 }
 
 static void free_transfer(transfer *t)
 {
     if (t->match.route && t->match.route->upload)
         t->match.route->upload->free(t->call.upload);
+    ist__principal_release(t->session.who);
     ist__reply_clear(&t->reply);
     ist__match_free(&t->match);
     ist_buffer_free(&t->body);
@@ -150,12 +171,14 @@ static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *
     const ist__route *route = t->match.route;
     const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
     ist_error error = IST_ERROR_INIT;
-    t->session.who = authenticate(server, connection);
-    if (!t->session.who && !(route && (route->flags & IST__ROUTE_OPEN))) {
+    bool open = route && (route->flags & IST__ROUTE_OPEN);
+    if (!open && authenticate(server, connection, method, &t->session.who, &error) != IST_OK)
+        return refuse(server, connection, t, &error);
+    if (!open && !t->session.who) {
         ist__uc_error(&error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
         return refuse(server, connection, t, &error);
     }
-    if (!t->session.who)
+    if (open)
         t->session.who = &ist__principal_nobody;
     if (route && route->upload) {
         route->upload->begin(&t->call, &t->error);

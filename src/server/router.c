@@ -15,6 +15,7 @@ enum { PARAMETER_MAX = 4096 };
 
 static const ist__route *const tables[] = {
     ist__routes_catalog,
+    ist__routes_identity,
     ist__routes_objects,
     ist__routes_delta,
     ist__routes_lineage,

@@ -117,7 +117,8 @@ struct ist__route {
 };
 
 /* The areas' tables; each ends with {0}. */
-extern const ist__route ist__routes_catalog[], ist__routes_objects[], ist__routes_delta[], ist__routes_lineage[];
+extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_identity[],
+    ist__routes_lineage[], ist__routes_objects[];
 
 /* For handlers ----------------------------------------------------------------------------------------------------- */
 

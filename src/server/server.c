@@ -45,6 +45,16 @@ bool ist__server_is_token(const ist_server *server, const char *token)
            CRYPTO_memcmp(shown, server->token_digest, sizeof shown) == 0;
 }
 
+ist_status ist__server_principal(const ist_server *server, const char *token, const ist__principal **out,
+                                 ist_error *err)
+{
+    if (ist__server_is_token(server, token)) {
+        *out = &ist__principal_admin;
+        return IST_OK;
+    }
+    return ist__principal_of_token(((ist__session *)server->catalog->self)->local, token, out, err);
+}
+
 /* Home ------------------------------------------------------------------------------------------------------------- */
 
 static ist_status path_in(const char *home, const char *name, ist_buffer *out, ist_error *err)

@@ -2,7 +2,7 @@
 #ifndef ISTHMUS_SERVER_SERVER_INTERNAL_H
 #define ISTHMUS_SERVER_SERVER_INTERNAL_H
 
-#include "catalog/local/local_internal.h"
+#include "catalog/local/principals.h"
 #include "server/router.h"
 
 #include <microhttpd.h>
@@ -22,7 +22,13 @@ struct ist_server {
     atomic_bool stopping;
 };
 
+/* The cookie of the web pages: a token. */
+#define IST__TOKEN_COOKIE "ISTHMUS_TOKEN"
+
 /* server.c */
+/* Who holds a token, the home's included; NULL where nobody does. Release with ist__principal_release. */
+ist_status ist__server_principal(const ist_server *server, const char *token, const ist__principal **out,
+                                 ist_error *err);
 /* Is it the token of the home? Compared as digests, in constant time. */
 bool ist__server_is_token(const ist_server *server, const char *token);
 bool ist__server_digest(const char *text, size_t size, unsigned char out[IST__DIGEST_BYTES]);

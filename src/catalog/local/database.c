@@ -67,8 +67,8 @@ void ist__db_close(ist__db *db)
 {
     if (!db)
         return;
-    for (int i = 0; i < db->statement_count; i++)
-        sqlite3_finalize(db->statements[i].statement);
+    for (int i = 0; i < db->prepared_count; i++)
+        sqlite3_finalize(db->prepared[i]);
     sqlite3_close(db->handle);
     pthread_mutex_destroy(&db->mutex);
     free(db);
@@ -76,20 +76,30 @@ void ist__db_close(ist__db *db)
 
 static ist_status prepare(ist__db *db, const char *sql, sqlite3_stmt **out, ist_error *err)
 {
-    for (int i = 0; i < db->statement_count; i++)
-        if (db->statements[i].sql == sql) {
-            *out = db->statements[i].statement;
+    size_t at = (size_t)(((uintptr_t)sql * 0x9E3779B97F4A7C15u) >> 40);
+    while (db->statements[at & (IST__DB_STATEMENT_SLOTS - 1)].sql) {
+        if (db->statements[at & (IST__DB_STATEMENT_SLOTS - 1)].sql == sql) {
+            *out = db->statements[at & (IST__DB_STATEMENT_SLOTS - 1)].statement;
             sqlite3_reset(*out);
             sqlite3_clear_bindings(*out);
             return IST_OK;
         }
-    if (db->statement_count == IST__DB_STATEMENTS_MAX)
+        at++;
+    }
+    if (db->prepared_count == IST__DB_STATEMENT_SLOTS / 2)
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "the catalog has more statements than it keeps");
     if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
         return fail(db, err);
-    db->statements[db->statement_count].sql = sql;
-    db->statements[db->statement_count++].statement = *out;
+    db->statements[at & (IST__DB_STATEMENT_SLOTS - 1)].sql = sql;
+    db->statements[at & (IST__DB_STATEMENT_SLOTS - 1)].statement = *out;
+    db->prepared[db->prepared_count++] = *out;
     return IST_OK;
+}
+
+const char *ist__db_text(sqlite3_stmt *row, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    return text ? text : "";
 }
 
 ist_status ist__db_next(ist__db *db, sqlite3_stmt **row, ist_error *err)
@@ -149,6 +159,11 @@ ist_status ist__db_try_begin(ist__db *db, bool *taken, ist_error *err)
     return *taken ? begin_locked(db, err) : IST_OK;
 }
 
+void ist__db_rights_changed(ist__db *db)
+{
+    db->rights_changed = true;
+}
+
 ist_status ist__db_savepoint(ist__db *db, ist_error *err)
 {
     IST_TRY(ist__db_run(db, "SAVEPOINT s", NULL, err, ""));
@@ -158,8 +173,9 @@ ist_status ist__db_savepoint(ist__db *db, ist_error *err)
 
 static void reset_statements(ist__db *db)
 {
-    for (int i = 0; i < db->statement_count; i++)
-        sqlite3_reset(db->statements[i].statement);
+    for (int i = 0; i < db->prepared_count; i++)
+        if (sqlite3_stmt_busy(db->prepared[i]))
+            sqlite3_reset(db->prepared[i]);
 }
 
 static ist_status end_savepoint(ist__db *db, ist_status status, ist_error *err)
@@ -181,6 +197,9 @@ ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err)
         return end_savepoint(db, status, err);
     if (status == IST_OK)
         status = ist__db_run(db, "COMMIT", NULL, err, "");
+    if (db->rights_changed)
+        atomic_fetch_add(db->generation, 1);
+    db->rights_changed = false;
     if (status != IST_OK && !sqlite3_get_autocommit(db->handle))
         ist__db_script(db, "ROLLBACK", NULL);
     db->depth = 0;

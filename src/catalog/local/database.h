@@ -11,20 +11,24 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
-enum { IST__DB_STATEMENTS_MAX = 256 };
+enum { IST__DB_STATEMENT_SLOTS = 1024 }; /* a power of two, more than the catalog has statements */
 
 typedef struct ist__db {
     sqlite3 *handle;
     pthread_mutex_t mutex;
     bool writer;
+    atomic_uint *generation; /* counted up after a COMMIT, where the transaction changed rights; NULL for a reader */
+    bool rights_changed;
     int depth; /* 0 outside a transaction, 1 in one, more in savepoints */
     struct {
         const char *sql; /* the literal's address is the key */
         sqlite3_stmt *statement;
-    } statements[IST__DB_STATEMENTS_MAX];
-    int statement_count;
+    } statements[IST__DB_STATEMENT_SLOTS];
+    sqlite3_stmt *prepared[IST__DB_STATEMENT_SLOTS / 2];
+    int prepared_count;
 } ist__db;
 
 /* Open a file as WAL database; a writer makes it where it is missing, mode 0600. */
@@ -33,6 +37,8 @@ void ist__db_close(ist__db *db);
 
 /* Begin a transaction and take the mutex (not taken when this fails). */
 ist_status ist__db_begin(ist__db *db, ist_error *err);
+/* The transaction changes identities or grants: what is cached of them is stale once it is committed. */
+void ist__db_rights_changed(ist__db *db);
 /* Begin a savepoint inside the transaction, which the caller's thread began; ends with ist__db_end too. */
 ist_status ist__db_savepoint(ist__db *db, ist_error *err);
 /* As ist__db_begin, unless the connection is busy: then *taken is false and nothing was done. */
@@ -50,6 +56,8 @@ ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err);
 ist_status ist__db_run(ist__db *db, const char *sql, sqlite3_stmt **row, ist_error *err, const char *types, ...);
 /* *row becomes NULL after the last one. */
 ist_status ist__db_next(ist__db *db, sqlite3_stmt **row, ist_error *err);
+/* A column's text; "" for null. Valid as the row is. */
+const char *ist__db_text(sqlite3_stmt *row, int column);
 /* Several statements without parameters or rows. */
 ist_status ist__db_script(ist__db *db, const char *sql, ist_error *err);
 

@@ -71,4 +71,19 @@ ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action
 bool ist__may_see(ist__session *session, ist__db *db, const ist__chain *parent, ist_securable kind, const char *id,
                   const char *owner);
 
+/*
+ * Unity Catalog's PermissionsList of a securable: everybody's grants for whoever may administer them, the caller's own
+ * and his groups' for anyone else who may see it.
+ *   principal  NULL, or whose grants alone to tell
+ */
+ist_status ist__grants_get(ist__session *session, ist_securable kind, const ist__name *name, const char *principal,
+                           ist_buffer *out, ist_error *err);
+/* body: Unity Catalog's UpdatePermissions; all of it or nothing. Errors: PERMISSION_DENIED, NOT_FOUND (the principal),
+ * INVALID_ARGUMENT. */
+ist_status ist__grants_change(ist__session *session, ist_securable kind, const ist__name *name, const char *body,
+                              ist_buffer *out, ist_error *err);
+/* Give the chain's securable to another principal, if the caller may: for the PATCH of every kind with `owner` in it. */
+ist_status ist__owner_change(ist__session *session, ist__db *db, const ist__chain *chain, const char *owner,
+                             ist_error *err);
+
 #endif

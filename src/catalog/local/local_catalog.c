@@ -6,6 +6,7 @@
  */
 #include "catalog/local/commits.h"
 #include "catalog/local/objects.h"
+#include "catalog/local/principals.h"
 #include "catalog/local/schema.h"
 
 #include <libgen.h>
@@ -97,7 +98,9 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
     ist_status status = IST_OK;
     IST_TRY(ist__alloc(1, sizeof *local, (void **)&local, err));
     local->admin = (ist__session){.local = local, .who = &ist__principal_admin};
+    IST_TRY_GOTO(ist__principals_open(local, err));
     IST_TRY_GOTO(ist__db_open(path, true, &local->writer, err));
+    local->writer->generation = &local->generation;
     IST_TRY_GOTO(set_places(local, path, storage_root, err));
     IST_TRY_GOTO(ist__db_begin(local->writer, err));
     IST_TRY_GOTO(ist__db_end(local->writer, prepare_database(local, local->writer, path, err), err));

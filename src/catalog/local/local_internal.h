@@ -10,6 +10,8 @@
 
 enum { IST__READERS_MAX = 8 };
 
+typedef struct ist__identity ist__identity; /* principals.c */
+
 /*
  * The catalog itself. Shared by its sessions, which lock what they use.
  */
@@ -18,6 +20,8 @@ struct ist__local {
     ist__db *readers[IST__READERS_MAX]; /* their own connections: in WAL mode readers do not wait for the writer's fsync */
     int reader_count;
     atomic_uint next_reader;
+    atomic_uint generation;       /* of identities and grants: what was cached under another is stale */
+    ist__identity *identity;      /* the principals of the tokens seen */
     char metastore_id[37];
     char *home;              /* the folder of the database */
     ist_buffer storage_root; /* a normalized location */
@@ -38,6 +42,7 @@ typedef struct ist__securable_table {
     const char *table;   /* has id, name, owner and parent_id: the id of its schema, catalog or metastore */
     const char *find;    /* id and owner by parent_id ?1 and name ?2 */
     const char *find_id; /* parent_id and owner by id ?1 */
+    const char *set_owner, *pass_on; /* to ?2: of id ?1; of whatever the owner ?1 owns */
     ist__uc_code missing;
 } ist__securable_table;
 

@@ -334,7 +334,7 @@ static ist_status update_object(ist__session *session, ist__db *db, ist_securabl
                                 yyjson_val *patch, ist_buffer *out, ist_error *err)
 {
     const ist__kind *k = kinds[kind];
-    const char *new_name = NULL, *comment;
+    const char *new_name = NULL, *comment, *owner;
     char *properties = NULL;
     char id[37];
     ist__chain chain;
@@ -346,15 +346,21 @@ static ist_status update_object(ist__session *session, ist__db *db, ist_securabl
     if (new_name)
         IST_TRY(ist__name_check(new_name, err));
     IST_TRY(ist__json_text(patch, "comment", false, &comment, err));
-    if (k->must_change && !new_name && !comment)
+    IST_TRY(ist__json_text(patch, "owner", false, &owner, err));
+    if (k->must_change && !new_name && !comment && !owner)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "No updated fields defined.");
     IST_TRY(ist__json_properties(patch, "properties", &properties, err));
     IST_TRY_GOTO(resolve(session, db, kind, name, IST__ACTION_UPDATE, &chain, id, err));
-    if (new_name)
+    if (new_name) {
+        /* It takes the old name away: whoever may only write the data of a table may not rename it. */
+        IST_TRY_GOTO(ist__authorize(session, db, IST__ACTION_DELETE, &chain, err));
         IST_TRY_GOTO(ist__object_check_free(db, kind, chain.link[chain.count - 2].id, new_name, err));
+    }
+    if (owner)
+        IST_TRY_GOTO(ist__owner_change(session, db, &chain, owner, err));
     if (k->change)
         IST_TRY_GOTO(k->change(&change, err));
-    if (new_name || comment || properties || change.made)
+    if (new_name || comment || properties || owner || change.made)
         IST_TRY_GOTO(ist__db_run(db, k->update, NULL, err, "ttttit", id, new_name, comment, properties, change.now,
                                  session->who->name));
     status = ist__object_append(db, kind, id, out, err);

@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SETTERS(name)                                                                                                  \
+    .set_owner = "UPDATE " name " SET owner = ?2 WHERE id = ?1",                                                       \
+    .pass_on = "UPDATE " name " SET owner = ?2 WHERE owner = ?1"
 #define KIND(name, missing_code)                                                                          \
     {                                                                                                                  \
         .table = name, .missing = missing_code,                                               \
         .find = "SELECT id, owner FROM " name " WHERE parent_id = ?1 AND name = ?2",                                   \
-        .find_id = "SELECT parent_id, owner FROM " name " WHERE id = ?1"                                               \
+        .find_id = "SELECT parent_id, owner FROM " name " WHERE id = ?1", SETTERS(name)                                \
     }
 
 const ist__securable_table ist__securable_tables[] = {
@@ -22,18 +25,13 @@ const ist__securable_table ist__securable_tables[] = {
     [IST_SECURABLE_EXTERNAL_LOCATION] = KIND("external_locations", IST__UC_NOT_FOUND),
     [IST_SECURABLE_METASTORE] = {.table = "metastores",
                                  .missing = IST__UC_NOT_FOUND,
-                                 .find_id = "SELECT NULL, owner FROM metastores WHERE id = ?1"},
+                                 .find_id = "SELECT NULL, owner FROM metastores WHERE id = ?1",
+                                 SETTERS("metastores")},
 };
 
 const char *ist__chain_id(const ist__chain *chain)
 {
     return chain->link[chain->count - 1].id;
-}
-
-static const char *text(sqlite3_stmt *row, int column)
-{
-    const char *value = (const char *)sqlite3_column_text(row, column);
-    return value ? value : "";
 }
 
 /* Of a model version, its model. */
@@ -70,7 +68,7 @@ static ist_status start_chain(ist__session *session, ist__db *db, ist__chain *ch
     const char *id = session->local->metastore_id;
     chain->count = 0;
     IST_TRY(ist__db_run(db, ist__securable_tables[IST_SECURABLE_METASTORE].find_id, &row, err, "t", id));
-    add_link(chain, IST_SECURABLE_METASTORE, id, row ? text(row, 1) : "");
+    add_link(chain, IST_SECURABLE_METASTORE, id, row ? ist__db_text(row, 1) : "");
     return IST_OK;
 }
 
@@ -87,7 +85,7 @@ ist_status ist__resolve(ist__session *session, ist__db *db, ist_securable kind, 
         IST_TRY(ist__db_run(db, ist__securable_tables[level].find, &row, err, "tt", ist__chain_id(chain),
                             name->part[i]));
         if (row)
-            add_link(chain, level, text(row, 0), text(row, 1));
+            add_link(chain, level, ist__db_text(row, 0), ist__db_text(row, 1));
         if (!row || ist__authorize(session, db, IST__ACTION_SEE, chain, NULL) != IST_OK)
             return missing(level, name, i + 1, err);
     }
@@ -113,8 +111,8 @@ static ist_status chain_of_id(ist__session *session, ist__db *db, ist_securable 
             return IST_OK;
         up[count].kind = kind;
         memcpy(up[count].id, next, sizeof next);
-        snprintf(up[count].owner, sizeof up[count].owner, "%s", text(row, 1));
-        snprintf(next, sizeof next, "%s", text(row, 0));
+        snprintf(up[count].owner, sizeof up[count].owner, "%s", ist__db_text(row, 1));
+        snprintf(next, sizeof next, "%s", ist__db_text(row, 0));
         kind = ist__securable_parent(kind);
         count++;
     }

@@ -1,7 +1,7 @@
 /* session.c: the connections behind the sessions: one that writes, a pool that reads. */
 #include "catalog/local/session.h"
 
-#include "catalog/local/local_internal.h"
+#include "catalog/local/principals.h"
 #include "catalog/local/vend.h"
 
 #include <stdlib.h>
@@ -47,6 +47,7 @@ void ist__local_close(ist__local *local)
         ist__db_close(local->readers[i]);
     ist__db_close(local->writer);
     ist__vendor_free(local->vendor);
+    ist__principals_close(local);
     ist_buffer_free(&local->storage_root);
     free(local->home);
     free(local);

@@ -40,7 +40,6 @@ typedef struct ist__principal {
         char id[37];
         char name[IST__PRINCIPAL_NAME_MAX + 1];
     } *groups;
-    atomic_int references;
 } ist__principal;
 
 typedef struct ist__session {
