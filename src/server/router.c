@@ -21,6 +21,11 @@ static const ist__route *const tables[] = {
     ist__routes_lineage,
 };
 
+const ist__route *ist__route_table(size_t index)
+{
+    return index < sizeof tables / sizeof *tables ? tables[index] : NULL;
+}
+
 /* Routes ----------------------------------------------------------------------------------------------------------- */
 
 /*

@@ -120,6 +120,9 @@ struct ist__route {
 extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_identity[],
     ist__routes_lineage[], ist__routes_objects[];
 
+/* All tables in the order in which they are looked through; NULL after the last. */
+const ist__route *ist__route_table(size_t index);
+
 /* For handlers ----------------------------------------------------------------------------------------------------- */
 
 /* The session behind call->catalog. */
