@@ -183,13 +183,21 @@ IST_API ist_status ist_catalog_request(ist_catalog *catalog, const char *method,
 
 /* Record one OpenLineage RunEvent (JSON text; see isthmus/lineage.h). */
 IST_API ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist_error *err);
-/* Append the lineage around a table: {"table":..., "upstream":[edge...], "downstream":[edge...]}, where an edge is
- * {"source", "target", "job", "engine", "run_id", "event_time"}, newest first; full_name NULL: {"edges":[...]}. An edge
- * joins what one run read and wrote (all its events together); source is null for a run that only wrote, target for one
- * that only read. Failed runs are left out. A location ("file:///data/t") may stand for a table without a name.
- * Errors: IST_UNSUPPORTED (the server keeps no lineage). */
-IST_API ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, ist_buffer *out,
-                                           ist_error *err);
+/*
+ * Append the lineage around a table; ist_lineage_draw makes a picture of it.
+ *   full_name  a location ("file:///data/t") may stand for a table without a name; NULL for everything there is
+ *   depth      most steps away from the table, 1 to 100
+ *   columns    tell the edges between columns too
+ * {"table", "nodes": [{"name", "kind": "TABLE"|"LOCATION"|"HIDDEN", "dropped"}...], "upstream": [edge...],
+ * "downstream": [edge...], "truncated": is there more than was told}; for NULL {"edges": [...], "nodes", "truncated"}.
+ * An edge is {"source", "target", "job", "engine", "run_id", "event_time", "runs", "columns"?}, of all runs of the job
+ * between the two, with what the newest one told; newest first, nearest first. It joins what a run read and wrote (all
+ * its events together); source is null where it only wrote, target where it only read. Failed runs are left out.
+ * Columns are {"source", "target", "type": "DIRECT"|"INDIRECT", "subtype"}; target null: every row.
+ * A table that the caller may not see is told as "hidden N". Errors: IST_UNSUPPORTED (the server keeps no lineage).
+ */
+IST_API ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, int depth, bool columns,
+                                           ist_buffer *out, ist_error *err);
 
 IST_END_DECLS
 

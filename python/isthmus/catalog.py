@@ -333,8 +333,8 @@ class Catalog(native.Handle):
     def post_lineage(self, event):
         native.call(lib.ist_catalog_post_lineage, self.pointer, _c(event))
 
-    def lineage(self, full_name=None):
-        return json.loads(native.text(lib.ist_catalog_get_lineage, self.pointer, _c(full_name)))
+    def lineage(self, full_name=None, depth=1, columns=False):
+        return json.loads(native.text(lib.ist_catalog_get_lineage, self.pointer, _c(full_name), depth, columns))
 
 
 _UC = "/api/2.1/unity-catalog"

@@ -1,8 +1,11 @@
-"""Lineage: what this program read and wrote, told to the catalog as OpenLineage events (include/isthmus/lineage.h)."""
+"""Lineage: what this program read and wrote, told to the catalog and to an OpenLineage endpoint (include/isthmus/lineage.h)."""
 
+import atexit
+import json
 import logging
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Optional
 
@@ -11,6 +14,19 @@ from isthmus._native import ffi, lib
 from isthmus.native import _c
 
 logger = logging.getLogger("isthmus")
+
+FLUSH_SECONDS = 2  # most that the end of a program waits for its events
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a column of an output came from. `kind` is OpenLineage's: IDENTITY, TRANSFORMATION, AGGREGATION, JOIN,
+    GROUP_BY, FILTER, SORT, WINDOW, CONDITIONAL. `output` is None where the source decided about every row."""
+
+    output: Optional[str]
+    dataset: str
+    input: str
+    kind: str = "IDENTITY"
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,7 @@ class Dataset:
     rows: Optional[int] = None
     bytes: Optional[int] = None
     schema_json: Optional[str] = None
+    columns: tuple = ()  # of an output: Column
 
 
 def worker_task():
@@ -38,6 +55,19 @@ def job_name():
     return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"
 
 
+# ---- events ----------------------------------------------------------------------------------------------------------
+
+
+def _fill_columns(columns, kept):
+    array = ffi.new("ist_lineage_column[]", len(columns))
+    for c, column in zip(array, columns):
+        strings = [_c(column.output), _c(column.dataset), _c(column.input), _c(column.kind)]
+        kept += strings
+        c.output, c.dataset, c.input, c.kind = strings
+    kept.append(array)
+    return array
+
+
 def _fill(items, kept):
     array = ffi.new("ist_lineage_dataset[]", len(items))
     for c, item in zip(array, items):
@@ -45,6 +75,7 @@ def _fill(items, kept):
         kept += strings
         c.name, c.schema_json = strings
         c.version, c.rows, c.bytes = (-1 if v is None else v for v in (item.version, item.rows, item.bytes))
+        c.columns, c.column_count = _fill_columns(item.columns, kept), len(item.columns)
     return array
 
 
@@ -58,30 +89,95 @@ def event(engine, inputs=(), outputs=(), job=None, run_id=None, state="COMPLETE"
     return native.text(lib.ist_lineage_event, run)
 
 
+# ---- sending ---------------------------------------------------------------------------------------------------------
+
+
+class Emitter(native.Handle):
+    """ist_emitter: takes events at once and sends them from a thread of its own."""
+
+    def __init__(self):
+        options = ffi.new("ist_emitter_options *", lib.ist_emitter_options_init())
+        self._own(native._open(lib.ist_emitter_open, "ist_emitter", options), lib.ist_emitter_free)
+
+    def emit(self, text):
+        lib.ist_emitter_emit(self.pointer, _c(text))
+
+    def flush(self, seconds=FLUSH_SECONDS):
+        return lib.ist_emitter_flush(self.pointer, int(seconds * 1000))
+
+    def counters(self):
+        return json.loads(native.text(lib.ist_emitter_counters, self.pointer))
+
+
+_SETTINGS = ("ISTHMUS_CATALOG", "ISTHMUS_TOKEN", "OPENLINEAGE_DISABLED", "OPENLINEAGE_URL", "OPENLINEAGE_ENDPOINT",
+             "OPENLINEAGE_API_KEY", "OPENLINEAGE__TRANSPORT__TYPE", "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH")
+_emitters = {}
+_lock = threading.Lock()
+
+
+def emitter():
+    """This process's emitter, for the settings as they are now."""
+    key = (os.getpid(), native.home(), *map(os.environ.get, _SETTINGS))
+    with _lock:
+        if key not in _emitters:
+            _emitters[key] = Emitter()
+        return _emitters[key]
+
+
+def flush(seconds=FLUSH_SECONDS):
+    """Wait until the events of this process are on their way, at most so long."""
+    with _lock:
+        mine = [each for key, each in _emitters.items() if key[0] == os.getpid()]
+    for each in mine:
+        each.flush(seconds)
+
+
+atexit.register(flush)
+
+
+def _after_fork():
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    _emitters.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def post(engine, inputs=(), outputs=(), job=None):
-    """Tell the catalog, where there is one. What was read or written stands in any case, so a failure is only logged."""
+    """Tell whoever is to know. What was read or written stands in any case: this neither waits nor fails."""
     try:
-        catalog.connect().post_lineage(event(engine, inputs, outputs, job))
-    except errors.NotFoundError:
-        logger.debug("no catalog is configured: lineage is not recorded")
+        emitter().emit(event(engine, inputs, outputs, job))
     except errors.IsthmusError as error:
         logger.warning("lineage of %s was not recorded: %s", ", ".join(d.name for d in (*inputs, *outputs)), error)
 
 
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
 class Lineage(dict):
-    """The catalog's answer around one table (or all edges), which prints as one line for each way data took."""
+    """The catalog's answer around one table, or all edges. It prints as a tree; a notebook draws it."""
+
+    def _draw(self, form):
+        options = ffi.new("ist_lineage_draw_options *", lib.ist_lineage_draw_options_init())
+        options.form = form
+        options.columns = any("columns" in edge for key in ("upstream", "downstream", "edges")
+                              for edge in self.get(key) or ())
+        return native.text(lib.ist_lineage_draw, _c(json.dumps(self)), options)
 
     def __str__(self):
-        edges = self["edges"] if "edges" in self else [*(self.get("upstream") or []), *(self.get("downstream") or [])]
-        runs = {}
-        for edge in edges:
-            stations = edge["source"], f"{edge['job']} ({edge['engine']})", edge["target"]
-            way = " -> ".join(station for station in stations if station)
-            runs[way] = runs.get(way, 0) + 1
-        return "\n".join(f"{way}  ({count} runs)" if count > 1 else way for way, count in runs.items()) or "no lineage recorded"
+        return self._draw(lib.IST_LINEAGE_TEXT).rstrip("\n") or "no lineage recorded"
+
+    def _repr_svg_(self):
+        return self._draw(lib.IST_LINEAGE_SVG)
 
 
-def lineage(table=None):
-    """The lineage around a table (name, path or URI), or everything there is. A dict that prints as lines."""
+def lineage(table=None, depth=5, columns=False):
+    """The lineage around a table (name, path or URI), or everything there is, as a dict that prints as a tree.
+
+    depth     most steps away from the table
+    columns   tell which column came from which
+    """
     name = catalog.locate(table, missing_ok=True).label if table is not None else None
-    return Lineage(catalog.connect().lineage(name))
+    flush()
+    return Lineage(catalog.connect().lineage(name, depth, columns))

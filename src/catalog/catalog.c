@@ -184,7 +184,8 @@ ist_status ist_catalog_post_lineage(ist_catalog *catalog, const char *event, ist
     return catalog->backend->post_lineage(catalog->self, event, err);
 }
 
-ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, ist_buffer *out, ist_error *err)
+ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, int depth, bool columns,
+                                   ist_buffer *out, ist_error *err)
 {
     ist_buffer dataset = IST_BUFFER_INIT;
     ist__name name;
@@ -195,7 +196,7 @@ ist_status ist_catalog_get_lineage(ist_catalog *catalog, const char *full_name, 
         IST_TRY_GOTO(ist__name_split(full_name, 3, &name, err));
         IST_TRY_GOTO(ist__name_join(&name, &dataset, err));
     }
-    status = catalog->backend->get_lineage(catalog->self, dataset.data, out, err);
+    status = catalog->backend->get_lineage(catalog->self, dataset.data, depth, columns, out, err);
 done:
     ist_buffer_free(&dataset);
     return status;

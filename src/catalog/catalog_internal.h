@@ -189,7 +189,8 @@ typedef struct ist__catalog_backend {
     ist_status (*commit)(void *self, const char *body, ist_error *err);
     ist_status (*get_metastore)(void *self, ist_buffer *out, ist_error *err);
     ist_status (*post_lineage)(void *self, const char *event, ist_error *err);
-    ist_status (*get_lineage)(void *self, const char *dataset, ist_buffer *out, ist_error *err);
+    ist_status (*get_lineage)(void *self, const char *dataset, int depth, bool columns, ist_buffer *out,
+                              ist_error *err);
     /* The rest is NULL where there is no REST API behind it. */
     ist_status (*get_grants)(void *self, ist_securable kind, const ist__name *name, const char *principal,
                              ist_buffer *out, ist_error *err);

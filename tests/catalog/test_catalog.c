@@ -441,12 +441,12 @@ static void test_catalog_catalog__lineage(void **state)
     };
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         assert_ok(ist_catalog_post_lineage(f->catalog, events[i], &f->err), f->err);
-    assert_ok(ist_catalog_get_lineage(f->catalog, "main.`default`.b", &f->out, &f->err), f->err);
+    assert_ok(ist_catalog_get_lineage(f->catalog, "main.`default`.b", 1, false, &f->out, &f->err), f->err);
     yyjson_doc *doc = parse(f);
     assert_string_equal(text_at(doc, "/table"), "main.default.b");
     assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/upstream")), 2);
-    assert_string_equal(text_at(doc, "/upstream/0/source"), "file:///data/x%20y");
-    assert_string_equal(text_at(doc, "/upstream/1/source"), "main.default.a");
+    assert_string_equal(text_at(doc, "/upstream/0/source"), "main.default.a");
+    assert_string_equal(text_at(doc, "/upstream/1/source"), "file:///data/x%20y");
     assert_string_equal(text_at(doc, "/upstream/1/target"), "main.default.b");
     assert_string_equal(text_at(doc, "/upstream/1/job"), "score");
     assert_string_equal(text_at(doc, "/upstream/1/engine"), "ray");
@@ -455,17 +455,99 @@ static void test_catalog_catalog__lineage(void **state)
     assert_string_equal(text_at(doc, "/downstream/0/job"), "report");
     assert_true(yyjson_is_null(yyjson_doc_ptr_get(doc, "/downstream/0/target")));
     yyjson_doc_free(doc);
-    assert_ok(ist_catalog_get_lineage(f->catalog, "/data/x y", &f->out, &f->err), f->err);
+    assert_ok(ist_catalog_get_lineage(f->catalog, "/data/x y", 1, false, &f->out, &f->err), f->err);
     doc = parse(f);
     assert_string_equal(text_at(doc, "/downstream/0/target"), "main.default.b");
     yyjson_doc_free(doc);
-    assert_ok(ist_catalog_get_lineage(f->catalog, NULL, &f->out, &f->err), f->err);
+    assert_ok(ist_catalog_get_lineage(f->catalog, NULL, 1, false, &f->out, &f->err), f->err);
     doc = parse(f);
     assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/edges")), 3);
     assert_string_equal(text_at(doc, "/edges/0/run_id"), "r3");
     yyjson_doc_free(doc);
     assert_refused(ist_catalog_post_lineage(f->catalog, "{\"eventTime\":\"x\"}", &f->err), f, IST_BAD_INPUT,
                    "INVALID_ARGUMENT");
+}
+
+static void post_run(fixture *f, const char *run, const char *state, const char *job, const char *rest)
+{
+    char event[4096];
+    snprintf(event, sizeof event,
+             "{\"eventTime\":\"2026-11-23T09:00:00Z\",\"eventType\":\"%s\",\"run\":{\"runId\":\"%s\"},\"job\":"
+             "{\"namespace\":\"n\",\"name\":\"%s\",\"facets\":{\"jobType\":{\"integration\":\"SPARK\"}}}%s}",
+             state, run, job, rest);
+    assert_ok(ist_catalog_post_lineage(f->catalog, event, &f->err), f->err);
+}
+
+#define UC(name) "{\"namespace\":\"unitycatalog\",\"name\":\"" name "\"}"
+#define FROM(source, target) ",\"inputs\":[" UC(source) "],\"outputs\":[" UC(target) "]"
+
+/* Several steps, runs counted, columns as the newest run told them, an output that was told before its input. */
+static void test_catalog_catalog__lineage_depth_and_columns(void **state)
+{
+    fixture *f = *state;
+    static const char columns[] =
+        ",\"inputs\":[" UC("main.default.a") "],\"outputs\":[{\"namespace\":\"unitycatalog\",\"name\":"
+        "\"main.default.b\",\"facets\":{\"columnLineage\":{\"fields\":{\"y\":{\"inputFields\":[{\"namespace\":"
+        "\"unitycatalog\",\"name\":\"main.default.a\",\"field\":\"x\",\"transformations\":[{\"type\":\"DIRECT\","
+        "\"subtype\":\"AGGREGATION\"}]},{\"namespace\":\"unitycatalog\",\"name\":\"main.default.secret\",\"field\":"
+        "\"z\"}]}},\"dataset\":[{\"namespace\":\"unitycatalog\",\"name\":\"main.default.a\",\"field\":\"k\","
+        "\"transformations\":[{\"type\":\"INDIRECT\",\"subtype\":\"JOIN\"}]}]}}}]";
+    post_run(f, "r1", "COMPLETE", "one", FROM("main.default.a", "main.default.b"));
+    post_run(f, "r2", "COMPLETE", "one", columns);
+    post_run(f, "r2", "COMPLETE", "one", columns);
+    post_run(f, "r3", "COMPLETE", "two", FROM("main.default.b", "main.default.c"));
+    post_run(f, "r4", "RUNNING", "three", ",\"outputs\":[" UC("main.default.d") "]");
+    post_run(f, "r4", "COMPLETE", "three", ",\"inputs\":[" UC("main.default.c") "]");
+    post_run(f, "r5", "COMPLETE", "circle", FROM("main.default.c", "main.default.a"));
+    assert_ok(ist_catalog_get_lineage(f->catalog, "main.default.c", 10, true, &f->out, &f->err), f->err);
+    yyjson_doc *doc = parse(f);
+    assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/upstream")), 3); /* b, a, and c that a is made from */
+    assert_string_equal(text_at(doc, "/upstream/0/source"), "main.default.b");
+    assert_string_equal(text_at(doc, "/upstream/1/source"), "main.default.a");
+    assert_int_equal(yyjson_get_int(yyjson_doc_ptr_get(doc, "/upstream/1/runs")), 2);
+    assert_string_equal(text_at(doc, "/upstream/1/run_id"), "r2");
+    assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/upstream/1/columns")), 2);
+    assert_string_equal(text_at(doc, "/upstream/1/columns/0/source"), "x");
+    assert_string_equal(text_at(doc, "/upstream/1/columns/0/target"), "y");
+    assert_string_equal(text_at(doc, "/upstream/1/columns/0/subtype"), "AGGREGATION");
+    assert_string_equal(text_at(doc, "/upstream/1/columns/1/type"), "INDIRECT");
+    assert_true(yyjson_is_null(yyjson_doc_ptr_get(doc, "/upstream/1/columns/1/target")));
+    yyjson_doc_free(doc);
+    assert_ok(ist_catalog_get_lineage(f->catalog, "main.default.d", 1, false, &f->out, &f->err), f->err);
+    doc = parse(f);
+    assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/upstream")), 1);
+    assert_string_equal(text_at(doc, "/upstream/0/source"), "main.default.c");
+    assert_null(yyjson_doc_ptr_get(doc, "/upstream/0/columns"));
+    yyjson_doc_free(doc);
+}
+
+/* A table's lineage follows it when it or its schema is renamed, and stays after a drop. */
+static void test_catalog_catalog__lineage_survives_renaming(void **state)
+{
+    fixture *f = *state;
+    post_run(f, "r1", "COMPLETE", "early", FROM("main.default.a", "main.default.t")); /* before the table is registered */
+    assert_ok(ist_catalog_create(f->catalog, IST_SECURABLE_TABLE,
+                                 "{\"name\":\"t\",\"catalog_name\":\"main\",\"schema_name\":\"default\",\"table_type\":"
+                                 "\"EXTERNAL\",\"data_source_format\":\"DELTA\",\"columns\":[],\"storage_location\":"
+                                 "\"file:///data/lineage_t\"}",
+                                 NULL, &f->err),
+              f->err);
+    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.default.t", "{\"new_name\":\"u\"}", NULL, &f->err),
+              f->err);
+    post_run(f, "r2", "COMPLETE", "late", FROM("main.default.b", "main.default.u"));
+    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.default", "{\"new_name\":\"other\"}", NULL, &f->err),
+              f->err);
+    for (int dropped = 0; dropped < 2; dropped++) {
+        assert_ok(ist_catalog_get_lineage(f->catalog, "main.other.u", 1, false, &f->out, &f->err), f->err);
+        yyjson_doc *doc = parse(f);
+        assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(doc, "/upstream")), 2);
+        assert_string_equal(text_at(doc, "/upstream/0/target"), "main.other.u");
+        assert_string_equal(text_at(doc, "/nodes/0/name"), "main.other.u");
+        assert_int_equal(yyjson_get_bool(yyjson_doc_ptr_get(doc, "/nodes/0/dropped")), dropped);
+        yyjson_doc_free(doc);
+        if (!dropped)
+            assert_ok(ist_catalog_delete(f->catalog, IST_SECURABLE_TABLE, "main.other.u", false, &f->err), f->err);
+    }
 }
 
 /* A file that is no catalog, and one of a later Isthmus, are refused and left as they are. */
@@ -600,6 +682,8 @@ int main(int argc, char **argv)
         both(test_catalog_catalog__external_tables_keep_out_of_managed_storage),
         both(test_catalog_catalog__path_credentials),
         both(test_catalog_catalog__lineage),
+        both(test_catalog_catalog__lineage_depth_and_columns),
+        both(test_catalog_catalog__lineage_survives_renaming),
         both(test_catalog_catalog__one_winner),
         cmocka_unit_test_setup_teardown(test_catalog_catalog__foreign_databases, set_up_local, tear_down),
         cmocka_unit_test_setup_teardown(test_catalog_catalog__sigkill_loses_nothing, set_up_local, tear_down),

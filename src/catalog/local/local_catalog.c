@@ -77,6 +77,16 @@ static ist_status set_places(ist__local *local, const char *path, const char *st
     return status;
 }
 
+/* $ISTHMUS_LINEAGE_DAYS; a value that is no number of days counts as none. */
+static int lineage_days(void)
+{
+    enum { DEFAULT = 90, MOST = 36500 };
+    const char *text = getenv("ISTHMUS_LINEAGE_DAYS");
+    char *end = NULL;
+    long days = text ? strtol(text, &end, 10) : DEFAULT;
+    return text && (end == text || *end || days < 0 || days > MOST) ? DEFAULT : (int)days;
+}
+
 ist_status ist__local_open(const char *path, const char *storage_root, ist_catalog *out, ist_error *err)
 {
     static const ist__catalog_backend backend = {
@@ -102,6 +112,7 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
     IST_TRY_GOTO(ist__db_open(path, true, &local->writer, err));
     local->writer->generation = &local->generation;
     IST_TRY_GOTO(set_places(local, path, storage_root, err));
+    local->lineage_days = lineage_days();
     IST_TRY_GOTO(ist__db_begin(local->writer, err));
     IST_TRY_GOTO(ist__db_end(local->writer, prepare_database(local, local->writer, path, err), err));
     IST_TRY_GOTO(ist__local_open_readers(local, path, err));

@@ -23,6 +23,7 @@ struct ist__local {
     atomic_uint generation;       /* of identities and grants: what was cached under another is stale */
     ist__identity *identity;      /* the principals of the tokens seen */
     char metastore_id[37];
+    int lineage_days; /* an edge that no run repeated for so long is forgotten; 0 for never */
     char *home;              /* the folder of the database */
     ist_buffer storage_root; /* a normalized location */
     const ist__file_signer *file_signer; /* of the server that serves this catalog; NULL: whoever opened it, opens files */
@@ -49,8 +50,9 @@ typedef struct ist__securable_table {
 /* By ist_securable; securables.c. */
 extern const ist__securable_table ist__securable_tables[];
 
-/* local_lineage.c */
+/* local_lineage.c, lineage_query.c */
 ist_status ist__local_post_lineage(void *self, const char *event, ist_error *err);
-ist_status ist__local_get_lineage(void *self, const char *dataset, ist_buffer *out, ist_error *err);
+ist_status ist__local_get_lineage(void *self, const char *dataset, int depth, bool columns, ist_buffer *out,
+                                  ist_error *err);
 
 #endif

@@ -42,7 +42,8 @@ static const char lineage_v1[] =
 /* To add an area's tables, name its SQL in the newest step. */
 static const char *const steps[][8] = {
     {objects_v1, lineage_v1},
-    {ist__schema_identity, ist__schema_grants, ist__schema_audit, ist__schema_objects, ist__schema_commits},
+    {ist__schema_identity, ist__schema_grants, ist__schema_audit, ist__schema_objects, ist__schema_commits,
+     ist__schema_lineage},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
@@ -52,6 +53,8 @@ ist_status ist__schema_migrate(ist__db *db, const char *path, bool *fresh, ist_e
     sqlite3_stmt *row;
     IST_TRY(ist__db_run(db, "PRAGMA user_version", &row, err, ""));
     int version = row ? sqlite3_column_int(row, 0) : 0;
+    if (row)
+        IST_TRY(ist__db_next(db, &row, err)); /* a statement under way would keep steps from dropping a table */
     *fresh = version == 0;
     if (version < 0 || version > STEP_COUNT)
         return ist_error_set(err, IST_UNSUPPORTED, 0, path,

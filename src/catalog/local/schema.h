@@ -8,6 +8,7 @@
 extern const char ist__schema_identity[]; /* principals.c */
 extern const char ist__schema_grants[];   /* grants.c */
 extern const char ist__schema_audit[];    /* audit.c */
+extern const char ist__schema_lineage[];  /* local_lineage.c */
 extern const char ist__schema_objects[];  /* local_objects.c */
 extern const char ist__schema_commits[];  /* commits.c */
 

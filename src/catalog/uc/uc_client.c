@@ -231,10 +231,12 @@ static ist_status uc_post_lineage(void *self, const char *event, ist_error *err)
     return lineage_error(self, call(self, "POST", IST__LINEAGE_POST_PATH, event, NULL, err), err);
 }
 
-static ist_status uc_get_lineage(void *self, const char *dataset, ist_buffer *out, ist_error *err)
+static ist_status uc_get_lineage(void *self, const char *dataset, int depth, bool columns, ist_buffer *out,
+                                 ist_error *err)
 {
     ist_buffer path = IST_BUFFER_INIT;
-    ist_status status = ist_buffer_append_string(&path, IST__LINEAGE_GET_PATH, err);
+    ist_status status = ist_buffer_printf(&path, err, IST__LINEAGE_GET_PATH "?depth=%d&columns=%s", depth,
+                                          columns ? "true" : "false");
     if (status == IST_OK && dataset)
         status = add_parameter(&path, "table", dataset, err);
     if (status == IST_OK)
