@@ -176,7 +176,7 @@ IST_API ist_status ist_catalog_update_grants(ist_catalog *catalog, ist_securable
  *   method  GET, HEAD, PUT, POST, PATCH or DELETE; the first three are repeated after a passing fault
  *   path    from the host on, with its query, encoded: "/api/2.1/unity-catalog/volumes?catalog_name=main"
  *   body    JSON; NULL for none
- * Appends the answer, which is JSON, or nothing. Errors besides the usual: IST_UNSUPPORTED (a sqlite: catalog).
+ * Appends the answer, which is JSON, or nothing (also where a change is acknowledged in words). Errors besides the usual: IST_UNSUPPORTED (a sqlite: catalog).
  */
 IST_API ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
                                        ist_buffer *out, ist_error *err);

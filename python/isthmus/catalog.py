@@ -35,7 +35,8 @@ class Info(dict):
 
     def __repr__(self):
         name = self.get("full_name") or ".".join(
-            str(self[key]) for key in ("catalog_name", "schema_name", "model_name", "name", "version") if self.get(key))
+            str(self[key]) for key in ("catalog_name", "schema_name", "model_name", "name", "version", "metastore_id")
+            if self.get(key))
         what = [str(self[key]) for key in ("table_type", "data_source_format", "volume_type", "status") if self.get(key)]
         place = next((self[key] for key in ("storage_location", "url", "storage_root", "source") if self.get(key)), None)
         return f"<{' '.join([name, *what] + ([f'at {place}'] if place else []))}>"

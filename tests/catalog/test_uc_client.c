@@ -175,6 +175,22 @@ static void test_uc_client__knows_where_each_kind_is(void **state)
     ist_buffer_free(&out);
 }
 
+static void test_uc_client__tells_who_changes_no_tables(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        PEER_HEAD("500 x", "66") "{\"error_code\":\"INTERNAL\",\"message\":\"Couldn't unwrap service.\"}         ",
+        PEER_HEAD("500 x", "0")};
+    scripted_peer peer;
+    ist_error err = IST_ERROR_INIT;
+    peer_start(&peer, answers, 2, NULL);
+    ist_catalog *catalog = open_peer(&peer, "");
+    assert_int_equal(ist_catalog_update(catalog, IST_SECURABLE_TABLE, "a.b.c", "{}", NULL, &err), IST_UNSUPPORTED);
+    assert_int_equal(ist_catalog_update(catalog, IST_SECURABLE_TABLE, "a.b.c", "{}", NULL, &err), IST_IO);
+    ist_catalog_free(catalog);
+    peer_stop(&peer);
+}
+
 static char *metastore_peer(scripted_peer *peer, const char *request)
 {
     (void)peer;
@@ -387,11 +403,12 @@ static void test_uc_client__requests_any_path(void **state)
 {
     (void)state;
     static const char *const answers[] = {PEER_HEAD("200 OK", "3") "[1]", PEER_HEAD("204 No Content", "0"),
-                                          PEER_HEAD("200 OK", "3") "oh!", PEER_HEAD("503 x", "0")};
+                                          PEER_HEAD("200 OK", "3") "oh!", PEER_HEAD("200 OK", "3") "oh!",
+                                          PEER_HEAD("503 x", "0")};
     scripted_peer peer;
     ist_error err = IST_ERROR_INIT;
     ist_buffer out = IST_BUFFER_INIT;
-    peer_start(&peer, answers, 4, NULL);
+    peer_start(&peer, answers, 5, NULL);
     ist_catalog *catalog = open_peer(&peer, "");
     assert_ok(ist_catalog_request(catalog, "GET", "/api/x?a=b%20c", NULL, &out, &err), err);
     assert_string_equal(out.data, "[1]");
@@ -402,14 +419,16 @@ static void test_uc_client__requests_any_path(void **state)
     assert_true(peer_was_asked(&peer, "PATCH /api/x HTTP/1.1"));
     assert_true(peer_was_asked(&peer, "{\"a\":1}"));
     assert_int_equal(ist_catalog_request(catalog, "GET", "/api/x", NULL, &out, &err), IST_BAD_INPUT);
+    assert_ok(ist_catalog_request(catalog, "DELETE", "/api/x", NULL, &out, &err), err);
+    assert_int_equal(out.size, 0);
     /* What might have been done is not done again. */
     assert_int_equal(ist_catalog_request(catalog, "DELETE", "/api/x", NULL, &out, &err), IST_RETRYABLE);
-    assert_int_equal(peer.served, 4);
+    assert_int_equal(peer.served, 5);
     static const char *const paths[] = {"", "http://127.0.0.1/", "/a b", "/a\r\nX: y"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         assert_int_equal(ist_catalog_request(catalog, "GET", paths[i], NULL, &out, &err), IST_BAD_INPUT);
     assert_int_equal(ist_catalog_request(catalog, "TRACE", "/a", NULL, &out, &err), IST_BAD_INPUT);
-    assert_int_equal(peer.served, 4);
+    assert_int_equal(peer.served, 5);
     ist_catalog_free(catalog);
     peer_stop(&peer);
     ist_buffer_free(&out);
@@ -441,6 +460,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_uc_client__says_what_the_server_said),
         cmocka_unit_test(test_uc_client__keeps_names_in_their_place),
         cmocka_unit_test(test_uc_client__knows_where_each_kind_is),
+        cmocka_unit_test(test_uc_client__tells_who_changes_no_tables),
         cmocka_unit_test(test_uc_client__grants_in_the_servers_spelling),
         cmocka_unit_test(test_uc_client__finds_the_open_servers_users),
         cmocka_unit_test(test_uc_client__lineage_is_not_everywhere),

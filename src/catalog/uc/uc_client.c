@@ -85,7 +85,16 @@ static ist_status uc_get(void *self, ist_securable kind, const ist__name *name, 
 static ist_status uc_update(void *self, ist_securable kind, const ist__name *name, const char *patch, ist_buffer *out,
                             ist_error *err)
 {
-    return call_object(self, "PATCH", kind, name, "", patch, out, err);
+    ist_error problem = IST_ERROR_INIT;
+    ist_status status = call_object(self, "PATCH", kind, name, "", patch, out, &problem);
+    /* The open server has no such call, and says so by a failure of its own. */
+    bool unknown = problem.code == 405 || (problem.code == 500 && strstr(problem.message, "unwrap service"));
+    if (status != IST_OK && kind == IST_SECURABLE_TABLE && unknown)
+        return ist_error_set(err, IST_UNSUPPORTED, problem.code, NULL, "the catalog server %s changes no tables",
+                             ((const ist__uc *)self)->host);
+    if (status != IST_OK && err)
+        *err = problem;
+    return status;
 }
 
 static ist_status uc_remove(void *self, ist_securable kind, const ist__name *name, bool force, ist_error *err)
@@ -205,8 +214,12 @@ static ist_status uc_request(void *self, const char *method, const char *path, c
     if (!good)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                              "'%.200s' is no path of a URL: it begins with / and has other characters encoded", path);
-    const ist__uc_request request = {
-        .method = method, .path = path, .body = body, .repeatable = i < 3, .any_json = true};
+    const ist__uc_request request = {.method = method,
+                                     .path = path,
+                                     .body = body,
+                                     .repeatable = i < 3,
+                                     .any_json = true,
+                                     .words_allowed = i >= 2};
     ist_status status = ist__uc_send(self, &request, out, err);
     if (status == IST_NOT_FOUND && strncmp(path, SCIM_USERS_PATH, strlen(SCIM_USERS_PATH)) == 0)
         status = send_to_open_users(self, &request, out, err);

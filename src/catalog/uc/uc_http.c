@@ -186,6 +186,13 @@ done:
     return status;
 }
 
+static bool is_json(const ist_buffer *reply)
+{
+    yyjson_doc *doc = reply->size ? yyjson_read(reply->data, reply->size, 0) : NULL;
+    yyjson_doc_free(doc);
+    return doc != NULL;
+}
+
 ist_status ist__uc_send(ist__uc *client, const ist__uc_request *request, ist_buffer *out, ist_error *err)
 {
     ist_buffer url = IST_BUFFER_INIT, reply = {.limit = IST__CATALOG_REPLY_MAX};
@@ -211,7 +218,7 @@ ist_status ist__uc_send(ist__uc *client, const ist__uc_request *request, ist_buf
             !back_off(client, n - 1, last.retry_after_ms, deadline_us))
             break;
     }
-    if (status == IST_OK && out)
+    if (status == IST_OK && out && !(request->words_allowed && !is_json(&reply)))
         status = ist__uc_reply_check(reply.data, reply.size, request->any_json, out, err);
 done:
     give_handle(client, curl);

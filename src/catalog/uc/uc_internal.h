@@ -53,6 +53,7 @@ typedef struct ist__uc_request {
     bool repeatable;      /* doing it twice is the same as once: it is repeated after any passing fault */
     bool exhausted_is_final; /* 429 is an answer about the object, not about the pace: it is not repeated */
     bool any_json;        /* the answer may be any JSON, also none; otherwise an object */
+    bool words_allowed;   /* an answer that is no JSON is an acknowledgement, as the open server gives some: dropped */
     bool anonymous;       /* without the bearer token */
     const char *user;     /* HTTP basic authentication, for the token endpoint; NULL for none */
     const char *password;
