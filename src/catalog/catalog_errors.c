@@ -213,7 +213,8 @@ ist_status ist__uc_error_from_reply(int http, const char *body, size_t size, con
     if (said.message && *said.message)
         snprintf(line, sizeof line, "%s", said.message);
     else
-        snprintf(line, sizeof line, "%s: the catalog server answered HTTP %d", what, http);
+        snprintf(line, sizeof line, "%s: the catalog server answered HTTP %d%s", what, http,
+                 http == 404 ? ": it has no such call" : "");
     make_one_line(line);
     ist_error_set(err, status, http, said.name, "%s", line);
     yyjson_doc_free(doc);
