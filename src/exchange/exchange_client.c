@@ -137,7 +137,7 @@ static ist_status receive_all(const ist_exchange_client *client, void *data, siz
 {
     for (size_t have = 0; have < size;) {
         int passed;
-        ssize_t n = ist__wire_receive(client->socket, (char *)data + have, size - have, &passed);
+        ssize_t n = ist__receive_fd(client->socket, (char *)data + have, size - have, &passed);
         if (passed >= 0 && *fd >= 0)
             close(passed);
         else if (passed >= 0)
@@ -177,7 +177,7 @@ static ist_status send_frame(ist_exchange_client *client, const ist__message *re
     if (status == IST_OK) {
         pthread_mutex_lock(&client->send_lock);
         for (size_t sent = 0; status == IST_OK && sent < frame.size;) {
-            ssize_t n = ist__wire_send(client->socket, frame.data + sent, frame.size - sent, -1);
+            ssize_t n = ist__send_fd(client->socket, frame.data + sent, frame.size - sent, -1);
             if (n < 0)
                 status = went_away(client, err);
             else

@@ -163,7 +163,7 @@ static void flush(connection *c)
 {
     while (c->first_output && !c->doomed) {
         output *o = c->first_output;
-        ssize_t n = ist__wire_send(c->socket, o->frame.data + o->sent, o->frame.size - o->sent, o->sent ? -1 : o->fd);
+        ssize_t n = ist__send_fd(c->socket, o->frame.data + o->sent, o->frame.size - o->sent, o->sent ? -1 : o->fd);
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
@@ -560,7 +560,7 @@ static void turn_away(int socket, ist_status status, const char *message)
     ist_buffer frame = IST_BUFFER_INIT;
     ist_error_set(&answer.error, status, 0, NULL, "%s", message);
     if (ist__wire_encode(&answer, &frame, NULL) == IST_OK)
-        ist__wire_send(socket, frame.data, frame.size, -1); /* best effort: it fits a new socket */
+        ist__send_fd(socket, frame.data, frame.size, -1); /* best effort: it fits a new socket */
     ist_buffer_free(&frame);
     close(socket);
 }

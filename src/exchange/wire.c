@@ -1,5 +1,5 @@
 /*
- * wire.c: frames to messages and back, and the passing of file descriptors.
+ * wire.c: frames to messages and back.
  *
  * One table says which fields an op's request and answer have; encoder and decoder walk it. Nothing that a peer sends is
  * believed: every size is checked against what is left of the payload, every enum against its range.
@@ -8,11 +8,8 @@
 
 #include "util/util.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static const uint8_t magic[4] = {'I', 'S', 'T', 'H'};
 
@@ -345,54 +342,4 @@ ist_status ist__wire_encode(const ist__message *message, ist_buffer *out, ist_er
     for (size_t i = 0; i < 4; i++)
         out->data[start + 12 + i] = (char)(size >> (8 * i));
     return IST_OK;
-}
-
-/* ---- sockets ------------------------------------------------------------------------------------------------- */
-
-ssize_t ist__wire_send(int socket, const void *data, size_t size, int fd)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec part = {(void *)data, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd >= 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof control.bytes;
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    }
-    ssize_t n;
-    do
-        n = sendmsg(socket, &message, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
-ssize_t ist__wire_receive(int socket, void *data, size_t size, int *fd)
-{
-    /* Room for one descriptor: of more, the kernel closes the rest. */
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = {data, size};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int))};
-    *fd = -1;
-    ssize_t n;
-    do
-        n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return n;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(fd, CMSG_DATA(header), sizeof *fd);
-    return n;
 }

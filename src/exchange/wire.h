@@ -43,8 +43,7 @@
 #define ISTHMUS_EXCHANGE_WIRE_H
 
 #include "isthmus/committer.h"
-
-#include <sys/types.h>
+#include "util/pass_fd.h"
 
 IST_BEGIN_DECLS
 
@@ -111,11 +110,6 @@ ist_status ist__wire_decode(const ist__wire_header *header, const uint8_t *paylo
 
 /* Append the frame of a message. Errors: IST_BAD_INPUT (an actions text with a NUL, a frame too large). */
 ist_status ist__wire_encode(const ist__message *message, ist_buffer *out, ist_error *err);
-
-/* sendmsg and recvmsg of what fits, with a file descriptor (-1: none) on the first byte. Return what those return;
- * EINTR is retried. A descriptor that is received belongs to the caller, in *fd. */
-ssize_t ist__wire_send(int socket, const void *data, size_t size, int fd);
-ssize_t ist__wire_receive(int socket, void *data, size_t size, int *fd);
 
 IST_END_DECLS
 

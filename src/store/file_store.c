@@ -688,6 +688,12 @@ static ist_status make_root(const char *root, ist_error *err)
     return IST_OK;
 }
 
+ist_status ist__store_file_uri(const char *root, ist_buffer *out, ist_error *err)
+{
+    IST_TRY(ist_buffer_append_string(out, "file://", err));
+    return ist__uri_encode(root, strlen(root), "/=:@+,", out, err);
+}
+
 ist_status ist__store_open_file(const char *root, bool create, ist_store **out, ist_error *err)
 {
     if (create)
@@ -698,8 +704,7 @@ ist_status ist__store_open_file(const char *root, bool create, ist_store **out, 
     store->base.ops = &file_ops;
     ist_status status;
     IST_TRY_GOTO(ist__strdup(root, &store->root, err));
-    IST_TRY_GOTO(ist_buffer_append_string(&uri, "file://", err));
-    IST_TRY_GOTO(ist__uri_encode(root, strlen(root), "/=:@+,", &uri, err));
+    IST_TRY_GOTO(ist__store_file_uri(root, &uri, err));
     store->base.uri = uri.data; /* the store's now */
     *out = &store->base;
     return IST_OK;

@@ -145,7 +145,7 @@ static void test_catalog_file_token__vends_credentials(void **state)
     assert_ok(ist__file_signer_set_url(f->signer, "http://127.0.0.1:8080", &f->err), f->err);
     assert_ok(ist__vend_file(f->signer, "file:///data/t", true, "ann", &json, &f->err), f->err);
     assert_non_null(strstr(json.data, "\"endpoint\":\"http://127.0.0.1:8080/api/2.1/isthmus/files\""));
-    assert_non_null(strstr(json.data, "/files.sock\""));
+    assert_non_null(strstr(json.data, "\"socket\":\"@isthmus-files-"));
     assert_non_null(strstr(json.data, "\"url\":\"file:///data/t\""));
     assert_null(strstr(json.data, "\"expiration_time\":null"));
 

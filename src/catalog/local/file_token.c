@@ -13,9 +13,11 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { KEY_BYTES = 32, MAC_BYTES = 32, MAC_TEXT = 43, PAYLOAD_MAX = IST__FILE_TOKEN_MAX };
 
@@ -23,7 +25,7 @@ struct ist__file_signer {
     unsigned char key[KEY_BYTES];
     int64_t life_ms;
     char *home;
-    char *socket;
+    char socket[64];
     _Atomic(char *) url;
 };
 
@@ -96,18 +98,34 @@ static ist_status read_key(const char *path, unsigned char key[KEY_BYTES], ist_e
     return status;
 }
 
+static bool sign(const ist__file_signer *signer, const char *text, size_t size, unsigned char mac[MAC_BYTES])
+{
+    unsigned int length = 0;
+    return HMAC(EVP_sha256(), signer->key, KEY_BYTES, (const unsigned char *)text, size, mac, &length) &&
+           length == MAC_BYTES;
+}
+
+/* A name that nobody knows beforehand, and that stays over restarts. */
+static void name_socket(ist__file_signer *signer)
+{
+    unsigned char mac[MAC_BYTES] = {0};
+    int size = snprintf(signer->socket, sizeof signer->socket, "@isthmus-files-");
+    sign(signer, "files.sock", 10, mac);
+    for (int i = 0; i < 16; i++)
+        size += snprintf(signer->socket + size, sizeof signer->socket - (size_t)size, "%02x", mac[i]);
+}
+
 ist_status ist__file_signer_open(const char *home, int64_t life_ms, ist__file_signer **out, ist_error *err)
 {
     ist__file_signer *signer;
-    ist_buffer path = IST_BUFFER_INIT, socket = IST_BUFFER_INIT;
+    ist_buffer path = IST_BUFFER_INIT;
     ist_status status = IST_OK;
     IST_TRY(ist__alloc(1, sizeof *signer, (void **)&signer, err));
     signer->life_ms = life_ms > 0 ? life_ms : IST__FILE_TOKEN_LIFE_MS;
     IST_TRY_GOTO(ist__strdup(home, &signer->home, err));
-    IST_TRY_GOTO(ist_buffer_printf(&socket, err, "%s/files.sock", home));
-    signer->socket = socket.data; /* the signer's now */
     IST_TRY_GOTO(ist_buffer_printf(&path, err, "%s/files.key", home));
     IST_TRY_GOTO(read_key(path.data, signer->key, err));
+    name_socket(signer);
     *out = signer;
     signer = NULL;
 done:
@@ -122,7 +140,6 @@ void ist__file_signer_free(ist__file_signer *signer)
         return;
     OPENSSL_cleanse(signer->key, sizeof signer->key);
     free(signer->home);
-    free(signer->socket);
     free(atomic_load(&signer->url));
     free(signer);
 }
@@ -142,13 +159,6 @@ const char *ist__file_signer_socket(const ist__file_signer *signer)
 }
 
 /* Tokens --------------------------------------------------------------------------------------------------------- */
-
-static bool sign(const ist__file_signer *signer, const char *text, size_t size, unsigned char mac[MAC_BYTES])
-{
-    unsigned int length = 0;
-    return HMAC(EVP_sha256(), signer->key, KEY_BYTES, (const unsigned char *)text, size, mac, &length) &&
-           length == MAC_BYTES;
-}
 
 static ist_status write_payload(const char *root, bool write, const char *principal, int64_t expires_ms,
                                 ist_buffer *out, ist_error *err)
@@ -293,6 +303,7 @@ static void add_file_token(const ist__file_signer *signer, const char *token, yy
         yyjson_mut_obj_add_null(doc, object, "endpoint"); /* asked before the server told its address */
     }
     yyjson_mut_obj_add_str(doc, object, "socket", signer->socket);
+    yyjson_mut_obj_add_uint(doc, object, "uid", geteuid()); /* who must be at the socket's other end */
 }
 
 ist_status ist__vend_file(const ist__file_signer *signer, const char *url, bool write, const char *principal,

@@ -66,14 +66,14 @@ void ist__file_grant_free(ist__file_grant *grant);
 
 /*
  * Append TemporaryCredentials for a `file:` location: url, expiration_time, and isthmus_file_token {token, endpoint,
- * socket}. Without a signer (a catalog without a server: its user may open the files) there is only the url.
+ * socket, uid}: HTTP, and a Unix socket whose other end must be that user. Without a signer (a catalog without a server: its user may open the files) there is only the url.
  *   url  normalized by ist__location_normalize
  * Errors: PERMISSION_DENIED (the location holds the server's own secrets).
  */
 ist_status ist__vend_file(const ist__file_signer *signer, const char *url, bool write, const char *principal,
                           ist_buffer *out, ist_error *err);
 
-/* "<home>/files.sock"; borrowed. */
+/* "@isthmus-files-...": the broker's socket, in Linux's abstract namespace; borrowed. */
 const char *ist__file_signer_socket(const ist__file_signer *signer);
 
 IST_END_DECLS
