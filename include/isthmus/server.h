@@ -23,10 +23,11 @@ typedef struct ist_server_options {
     const char *storage_config; /* file (0600) with keys and roles for buckets, to make credentials with; NULL for none:
                                    src/catalog/local/vending.md */
     const char *token;        /* the bearer token asked of every request; NULL: <home>/token, made on first start */
+    uint32_t credential_life_s; /* of credentials for `file:` locations; 0 for an hour */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0 }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid

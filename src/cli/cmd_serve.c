@@ -10,6 +10,7 @@ typedef struct serve_values {
     const char *address;
     int64_t port;
     const char *storage_root, *storage_config;
+    int64_t credential_life;
 } serve_values;
 
 static const cli_option options[] = {
@@ -21,6 +22,8 @@ static const cli_option options[] = {
     {"storage-config", CLI_TEXT, offsetof(serve_values, storage_config), "FILE", NULL,
      "Keys and roles for buckets, to give short-lived credentials with. Nobody else may be able to read it.", 0, 0,
      NULL},
+    {"credential-life", CLI_NUMBER, offsetof(serve_values, credential_life), "SECONDS", "3600",
+     "How long credentials for local tables and volumes hold.", 1, 86400, NULL},
     {0},
 };
 
@@ -54,6 +57,7 @@ ist_status cmd_serve(cli_call *call, ist_error *err)
     server_options.port = (uint16_t)values->port;
     server_options.storage_root = values->storage_root;
     server_options.storage_config = values->storage_config;
+    server_options.credential_life_s = (uint32_t)values->credential_life;
     /* Blocked before the server has threads, so that only sigwait below gets them. */
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);

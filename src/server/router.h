@@ -117,7 +117,7 @@ struct ist__route {
 };
 
 /* The areas' tables; each ends with {0}. */
-extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_identity[],
+extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_files[], ist__routes_identity[],
     ist__routes_lineage[], ist__routes_objects[];
 
 /* All tables in the order in which they are looked through; NULL after the last. */

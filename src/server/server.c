@@ -177,6 +177,16 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
     return status;
 }
 
+/* Tokens for `file:` locations from now on, and the files for those who show one. */
+static ist_status start_files(ist_server *server, uint32_t life_s, ist_error *err)
+{
+    IST_TRY(ist__file_signer_open(server->home, (int64_t)life_s * 1000, &server->file_signer, err));
+    ((ist__session *)server->catalog->self)->local->file_signer = server->file_signer;
+    /* Without the socket everything works, slower: it does not keep the server from starting. */
+    ist__file_broker_start(server->file_signer, &server->file_broker, NULL);
+    return IST_OK;
+}
+
 /* Start, stop ------------------------------------------------------------------------------------------------------ */
 
 typedef union socket_address {
@@ -246,7 +256,9 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(lock_home(server, err));
     IST_TRY_GOTO(set_token(server, options->token, err));
     IST_TRY_GOTO(open_catalog(server, options, err));
+    IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
+    IST_TRY_GOTO(ist__file_signer_set_url(server->file_signer, server->note.url, err));
     server->note.pid = getpid();
     IST_TRY_GOTO(ist__server_note_write(server->home, &server->note, err));
     *out = server;
@@ -286,7 +298,9 @@ void ist_server_stop(ist_server *server)
         return;
     if (server->daemon)
         stop_http(server);
+    ist__file_broker_stop(server->file_broker);
     ist_catalog_free(server->catalog);
+    ist__file_signer_free(server->file_signer);
     if (server->note.pid) { /* set once server.json is ours */
         ist_buffer path = IST_BUFFER_INIT;
         if (path_in(server->home, "server.json", &path, NULL) == IST_OK)

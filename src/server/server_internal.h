@@ -2,7 +2,9 @@
 #ifndef ISTHMUS_SERVER_SERVER_INTERNAL_H
 #define ISTHMUS_SERVER_SERVER_INTERNAL_H
 
+#include "catalog/local/local_internal.h"
 #include "catalog/local/principals.h"
+#include "server/file_broker.h"
 #include "server/router.h"
 
 #include <microhttpd.h>
@@ -17,6 +19,8 @@ struct ist_server {
     int lock;
     uint16_t port;
     ist_catalog *catalog; /* the administrator's */
+    ist__file_signer *file_signer;
+    ist__file_broker *file_broker; /* NULL where its socket could not be had: then files go over HTTP alone */
     struct MHD_Daemon *daemon;
     atomic_int requests; /* under way */
     atomic_bool stopping;

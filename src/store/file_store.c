@@ -631,7 +631,10 @@ ist_status ist__file_store_open(ist_store *store, const char *path, int *fd, ist
 {
     struct stat info;
     IST_TRY(ist__store_check_path(path, err));
-    return open_file((const file_store *)store, path, fd, &info, err);
+    int opened;
+    IST_TRY(open_file((const file_store *)store, path, &opened, &info, err));
+    *fd = opened;
+    return IST_OK;
 }
 
 static void file_writer_free(ist_store_writer *base)

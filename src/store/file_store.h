@@ -9,7 +9,8 @@
 
 IST_BEGIN_DECLS
 
-/* Open an object read-only; *fd is the caller's. Errors: IST_NOT_FOUND, IST_BAD_INPUT (a folder, a bad path), IST_IO. */
+/* Open an object read-only; *fd is the caller's, left as it is by an
+ * error. Errors: IST_NOT_FOUND, IST_BAD_INPUT (a folder, a bad path), IST_IO. */
 ist_status ist__file_store_open(ist_store *store, const char *path, int *fd, ist_error *err);
 
 /* The descriptor that a writer writes to, borrowed: bytes may be written through it, or a copy of it, instead. */

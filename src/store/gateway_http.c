@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { POLL_MS = 1000, STALL_SECONDS = 60 };
 
@@ -39,7 +40,7 @@ static ist_status begin(const ist__gateway_place *place, const char *method, con
     return ist__http_header(request, err, "Authorization: Bearer %s", place->token);
 }
 
-/* What the status of a refusal means; `put`: of a put-if-absent or rename. */
+/* What the status of a refusal means. */
 static ist_status meaning(int http, const char *code)
 {
     switch (http) {
@@ -135,9 +136,9 @@ ist_status ist__gateway_http_call(ist__gateway *self, const ist__gateway_place *
     if (reply.body.size)
         status = ist_buffer_append(&answer->text, reply.body.data, reply.body.size, err);
 done:
-    /* The answer to HEAD has no body that says more. */
-    if (status == IST_NOT_FOUND && request->op == IST__FILE_STAT)
-        ist_error_set(err, IST_NOT_FOUND, 404, request->b, "cannot find %s: there is no such file", request->b);
+    /* The answer to HEAD has no body that says more; a folder is no object. */
+    if ((status == IST_NOT_FOUND || status == IST_BAD_INPUT) && request->op == IST__FILE_STAT)
+        status = ist_error_set(err, IST_NOT_FOUND, 404, request->b, "cannot find %s: there is no such file", request->b);
     ist__http_request_free(&http);
     ist__http_reply_free(&reply);
     return status;
@@ -251,6 +252,14 @@ static size_t on_reply(char *data, size_t size, size_t count, void *payload)
     return ist_buffer_append(payload, data, size * count, NULL) == IST_OK ? size * count : 0;
 }
 
+/* An upload that is given up ends by a reset, which the server sees at once in the midst of a body. */
+static int on_socket(void *payload, curl_socket_t fd, curlsocktype purpose)
+{
+    const struct linger now = {.l_onoff = 1};
+    (void)payload, (void)purpose;
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+}
+
 static void set_options(ist__gateway_upload *upload)
 {
     CURL *curl = upload->easy;
@@ -259,6 +268,7 @@ static void set_options(ist__gateway_upload *upload)
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, on_socket);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, upload->request.headers);
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(curl, CURLOPT_READDATA, upload);

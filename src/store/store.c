@@ -90,8 +90,11 @@ ist_status ist_store_open(const char *uri, const ist_store_options *options, ist
         return ist__store_open_cloud(uri, options ? options->credentials : NULL, out, err);
     ist_buffer root = IST_BUFFER_INIT;
     ist_status status = uri_to_root(uri, &root, err);
+    bool create = options && options->create;
     if (status == IST_OK)
-        status = ist__store_open_file(root.data, options && options->create, out, err);
+        status = options && options->credentials
+                     ? ist__store_open_gateway(root.data, create, options->credentials, out, err)
+                     : ist__store_open_file(root.data, create, out, err);
     ist_buffer_free(&root);
     return status;
 }

@@ -314,3 +314,46 @@ void store_conformance__get_keeps_to_the_limit(ist_store *store)
     assert_int_equal(ist_store_get(store, "y", &buffer, &err), IST_NO_MEMORY);
     ist_buffer_free(&buffer);
 }
+
+void store_conformance__folders_are_made_listed_and_removed(ist_store *store)
+{
+    ist_error err = IST_ERROR_INIT;
+    listing list = {0};
+    put(store, "b/x", "x");
+    put(store, "top", "x");
+    assert_ok(ist_store_make_folder(store, "a/deep/er", &err), err);
+    assert_ok(ist_store_make_folder(store, "a/deep/er", &err), err); /* is there already */
+    assert_int_equal(ist_store_make_folder(store, "top", &err), IST_ALREADY_EXISTS);
+    assert_ok(ist_store_list_folders(store, "", note_entry, &list, &err), err);
+    assert_string_equal(list.text, "a:0 b:0 ");
+    list = (listing){0};
+    assert_ok(ist_store_list_folders(store, "a", note_entry, &list, &err), err);
+    assert_string_equal(list.text, "a/deep:0 ");
+    list = (listing){0};
+    assert_ok(ist_store_list_folders(store, "no/where", note_entry, &list, &err), err);
+    assert_string_equal(list.text, "");
+
+    assert_int_equal(ist_store_delete_folder(store, "a/deep", &err), IST_CONFLICT);
+    assert_int_equal(ist_store_delete_folder(store, "b", &err), IST_CONFLICT);
+    assert_ok(ist_store_delete_folder(store, "a/deep/er", &err), err);
+    assert_ok(ist_store_delete_folder(store, "a/deep", &err), err);
+    assert_ok(ist_store_delete_folder(store, "a/deep", &err), err); /* is gone already */
+    assert_content(store, "b/x", "x");
+}
+
+void store_conformance__rename_replaces_nothing(ist_store *store)
+{
+    ist_error err = IST_ERROR_INIT;
+    put(store, "a/x", "one");
+    put(store, "b/x", "two");
+    assert_int_equal(ist_store_rename(store, "a/x", "b/x", &err), IST_ALREADY_EXISTS);
+    assert_content(store, "a/x", "one");
+    assert_ok(ist_store_rename(store, "a/x", "new/er/x", &err), err);
+    assert_content(store, "new/er/x", "one");
+    assert_int_equal(ist_store_get(store, "a/x", &(ist_buffer)IST_BUFFER_INIT, &err), IST_NOT_FOUND);
+    assert_ok(ist_store_rename(store, "new", "moved", &err), err); /* a folder */
+    assert_content(store, "moved/er/x", "one");
+    assert_int_equal(ist_store_rename(store, "nothing", "c", &err), IST_NOT_FOUND);
+    assert_int_equal(ist_store_rename(store, "b/x", "../x", &err), IST_BAD_INPUT);
+    assert_content(store, "b/x", "two");
+}

@@ -29,8 +29,14 @@
     X(odd_names_are_kept)                                                                                              \
     X(get_keeps_to_the_limit)
 
+/* Of stores whose folders are real. */
+#define STORE_FOLDER_CASES(X)                                                                                          \
+    X(folders_are_made_listed_and_removed)                                                                             \
+    X(rename_replaces_nothing)
+
 #define STORE_CONFORMANCE_DECLARE(name) void store_conformance__##name(ist_store *store);
 STORE_CONFORMANCE_CASES(STORE_CONFORMANCE_DECLARE)
+STORE_FOLDER_CASES(STORE_CONFORMANCE_DECLARE)
 
 #define STORE_CONFORMANCE_TEST(name)                                                                                   \
     static void test_conformance__##name(void **state)                                                                 \

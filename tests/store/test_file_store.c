@@ -28,6 +28,7 @@ static void conformance_close(ist_store *store)
 }
 
 STORE_CONFORMANCE_CASES(STORE_CONFORMANCE_TEST)
+STORE_FOLDER_CASES(STORE_CONFORMANCE_TEST)
 
 static void make(const char *name, const char *text)
 {
@@ -260,7 +261,7 @@ static void test_file_store_crash__nothing_partial_is_visible(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        STORE_CONFORMANCE_CASES(STORE_CONFORMANCE_ENTRY)
+        STORE_CONFORMANCE_CASES(STORE_CONFORMANCE_ENTRY) STORE_FOLDER_CASES(STORE_CONFORMANCE_ENTRY)
         cmocka_unit_test(test_file_store_open__makes_the_root_on_request),
         cmocka_unit_test(test_file_store_links__inside_the_root_only),
         cmocka_unit_test(test_file_store_list__hides_temporary_files),
