@@ -1,10 +1,8 @@
-/* test_wire.c: frames there and back, frames that are wrong, descriptors through a socket. */
+/* test_wire.c: frames there and back, frames that are wrong. */
 #include "exchange/wire.h"
 #include "testing.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static const char an_id[] = "0189abcd-ef01-4345-8789-abcdef012345";
 
@@ -202,31 +200,6 @@ static void test_exchange_wire__does_not_send_a_text_with_a_nul(void **state)
     ist_buffer_free(&frame);
 }
 
-static void test_exchange_wire__passes_a_descriptor(void **state)
-{
-    (void)state;
-    int sockets[2], pipe_ends[2], received;
-    char data[8];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
-    assert_int_equal(pipe(pipe_ends), 0);
-    assert_int_equal(ist__send_fd(sockets[0], "one", 3, pipe_ends[0]), 3);
-    assert_int_equal(ist__send_fd(sockets[0], "two", 3, -1), 3);
-    assert_int_equal(ist__receive_fd(sockets[1], data, 3, &received), 3);
-    assert_true(received >= 0);
-    assert_int_equal(fcntl(received, F_GETFD), FD_CLOEXEC);
-    assert_int_equal(write(pipe_ends[1], "x", 1), 1);
-    assert_int_equal(read(received, data, 1), 1);
-    close(received);
-    assert_int_equal(ist__receive_fd(sockets[1], data, sizeof data, &received), 3);
-    assert_int_equal(received, -1);
-    close(sockets[0]);
-    assert_int_equal(ist__receive_fd(sockets[1], data, sizeof data, &received), 0);
-    assert_int_equal(ist__send_fd(sockets[1], "x", 1, -1), -1); /* and no SIGPIPE */
-    close(sockets[1]);
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -237,7 +210,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exchange_wire__refuses_values_out_of_range),
         cmocka_unit_test(test_exchange_wire__refuses_frames_of_no_kind),
         cmocka_unit_test(test_exchange_wire__does_not_send_a_text_with_a_nul),
-        cmocka_unit_test(test_exchange_wire__passes_a_descriptor),
     };
     return run_group(tests, argc, argv);
 }
