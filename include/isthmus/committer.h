@@ -23,6 +23,7 @@ typedef struct ist_commit_member {
     size_t actions_size;
     const char *app_id; /* idempotency key, required */
     const char *engine; /* as in ist_transaction_options; may be NULL */
+    const char *access; /* a table of a catalog: ist_table_access, with which the daemon opens it; NULL for a location */
 } ist_commit_member;
 
 /* Commit an append through the daemon and wait for it. Errors: those of ist_transaction_commit; IST_RETRYABLE when the

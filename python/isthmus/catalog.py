@@ -9,7 +9,7 @@ import urllib.parse
 
 from isthmus import errors, native
 from isthmus._native import ffi, lib
-from isthmus.native import _c, _strings
+from isthmus.native import _c
 
 DEFAULT_CATALOG = "main"
 
@@ -404,45 +404,30 @@ def table_name(name):
 
 
 class Place:
-    """Where a table is: `uri`, and `name` and `info` (the catalog's TableInfo) where it is reached by name; info is None
-    for a table that the catalog does not have yet, and its uri is then None until stage()."""
+    """Where a table is: `uri`, and `name` and `info` (the catalog's TableInfo) where it is reached by name; both are None
+    for a table that the catalog does not have yet."""
 
     def __init__(self, uri, name=None, info=None):
         self.uri = uri
         self.name = name
         self.info = info
-        self.staged = None
 
     @property
     def label(self):
         return self.name or self.uri
 
-    def stage(self):
-        """Reserve a location for a new managed table."""
-        self.staged = connect().stage_table(self.name)
-        self.uri = self.staged["staging_location"]
-
-    def publish(self, snapshot):
-        """Give a table that was staged its name, or tell the catalog of new columns."""
+    def open(self, operation):
+        """The table's store to "read", "write" or "create" it, by name with credentials for that from the catalog."""
         if self.name is None:
-            return
-        columns = json.loads(columns_of(snapshot))
-        if self.staged:
-            self.info = connect().create_table(
-                self.name, table_type="MANAGED", data_source_format="DELTA", storage_location=self.uri, columns=columns,
-                properties={"io.unitycatalog.tableId": self.staged["id"]})
-            self.staged = None
-        else:
-            try:
-                connect().update_table(self.name, columns=columns)
-            except errors.UnsupportedError:
-                pass  # other Unity Catalog servers take a table's columns from its log
+            return native.Store(self.uri, create=operation == "create")
+        store = native.TableStore(connect(), self.name, operation)
+        self.uri = store.uri
+        return store
 
-
-def columns_of(snapshot):
-    """A snapshot's columns as the catalog's JSON."""
-    names, count, kept = _strings(snapshot.partition_columns)
-    return native.text(lib.ist_catalog_columns, _c(snapshot.schema_json), names, count)
+    def publish(self, store, transaction):
+        """After a commit: a new table gets its name, and the catalog is told of new columns."""
+        if self.name is not None and (store.is_new or transaction.changes_metadata):
+            store.register(native.Snapshot(store))
 
 
 def locate(table, missing_ok=False):

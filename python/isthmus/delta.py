@@ -21,7 +21,8 @@ class Table:
 
     def __init__(self, table):
         self.place = locate(table)
-        self._store = native.Store(self.place.uri)
+        with _naming(self.place):
+            self._store = self.place.open("read")
 
     name = property(lambda self: self.place.name)
     uri = property(lambda self: self._store.uri)
@@ -37,6 +38,10 @@ class Table:
 
     def to_pandas(self, version=None, columns=None):
         return self.to_arrow(version, columns).to_pandas()
+
+    def access(self):
+        """How another process opens it (native.Access)."""
+        return self._store.access()
 
     def history(self, limit=None):
         """Newest first: one dict for each version, as its commit tells."""
@@ -125,8 +130,6 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
                    partition_by=[partition_by] if isinstance(partition_by, str) else partition_by,
                    properties=configuration, table_name=place.name or name, app_id=app_id, engine=engine,
                    target_file_bytes=target_file_size or 0)
-    if place.uri is None:
-        place.stage()
     with _naming(place):
         result = _write(place, reader, app_id, options)
     if not result.already:
@@ -135,7 +138,7 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
 
 
 def _write(place, reader, app_id, options):
-    store = native.Store(place.uri, create=True)
+    store = place.open("create")
     transaction = native.Transaction(store, reader.schema, **options)
     if transaction.is_noop:
         return transaction.commit()
@@ -152,8 +155,8 @@ def _write(place, reader, app_id, options):
     except errors.IsthmusError:
         discard_uncommitted(store, [actions], app_id)
         raise
-    if not result.already and (place.staged or transaction.changes_metadata):
-        place.publish(native.Snapshot(store))
+    if not result.already:
+        place.publish(store, transaction)
     return result
 
 
@@ -177,7 +180,7 @@ def commit_append(store, place, context, actions, app_id, engine):
     makes the second try safe. Files are removed when rows with the key were there already."""
     handed_over = False
     try:
-        result = native.client().commit(store.uri, context, actions, app_id, place.name, engine)
+        result = native.client().commit(store, context, actions, app_id, place.name, engine)
     except errors.RetryableError:
         native.forget_client()
         handed_over = True

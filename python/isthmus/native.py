@@ -8,6 +8,7 @@ Handles do not survive a fork (PySpark forks its workers): objects refuse to be 
 (`client`) are opened again there.
 """
 
+import collections
 import errno
 import json
 import os
@@ -241,7 +242,9 @@ def _schema(function, pointer):
 
 
 class Store(Handle):
-    """ist_store: the location of a table."""
+    """ist_store: the location of a table, and who commits there (the storage itself)."""
+
+    committer = ffi.NULL
 
     def __init__(self, uri, create=False):
         options = ffi.new("ist_store_options *", lib.ist_store_options_init())
@@ -253,7 +256,11 @@ class Store(Handle):
         return _string(lib.ist_store_uri(self.pointer))
 
     def history(self, limit=None):
-        return json.loads(text(lib.ist_table_history, self.pointer, ffi.NULL, limit or 0))
+        return json.loads(text(lib.ist_table_history, self.pointer, self.committer, limit or 0))
+
+    def access(self):
+        """How another process opens it."""
+        return Access(self.uri)
 
     def discard(self, actions):
         """Remove the data files that a writer's actions name."""
@@ -267,6 +274,79 @@ class Store(Handle):
         return _import_stream(stream, self)
 
 
+TABLE_OPERATIONS = {"read": lib.IST_TABLE_READ, "write": lib.IST_TABLE_WRITE, "create": lib.IST_TABLE_CREATE}
+
+
+class TableStore(Store):
+    """ist_table: a table of a catalog, opened by name: its store with credentials that renew themselves, and its committer."""
+
+    def __init__(self, catalog, name, operation):
+        self._take(_open(lib.ist_table_open, "ist_table", catalog.pointer, _c(name), TABLE_OPERATIONS[operation]))
+
+    def _take(self, table):
+        self._own(table, lib.ist_table_free)
+
+    @classmethod
+    def of_access(cls, access, operation):
+        self = cls.__new__(cls)
+        self._take(_open(lib.ist_table_open_access, "ist_table", _c(access), TABLE_OPERATIONS[operation]))
+        return self
+
+    table = Handle.pointer
+    pointer = property(lambda self: lib.ist_table_store(self.table))
+    committer = property(lambda self: lib.ist_table_committer(self.table))
+    is_new = property(lambda self: lib.ist_table_is_new(self.table))
+
+    @property
+    def info(self):
+        """The catalog's TableInfo; None for a table that is not made yet."""
+        json_text = _string(lib.ist_table_info(self.table))
+        return json_text and json.loads(json_text)
+
+    def register(self, snapshot):
+        """Tell the catalog what the table is: a new one gets its name, an old one its columns."""
+        call(lib.ist_table_register, self.table, snapshot.pointer)
+
+    def access(self):
+        return Access(self.uri, text(lib.ist_table_access, self.table))
+
+
+class Access:
+    """How a process opens a table that another one has opened. It goes to Ray tasks as an argument, and may hold a token:
+    its repr says no more than where the table is."""
+
+    def __init__(self, uri, secret=None):
+        self.uri = uri
+        self._secret = secret
+
+    def open(self, operation):
+        """The store; in one process the same for the same access, so that credentials are asked for once."""
+        if self._secret is None:
+            return Store(self.uri)
+        key = (os.getpid(), operation, self._secret)
+        with _stores_lock:
+            store = _stores.pop(key, None)
+        if store is None:
+            store = TableStore.of_access(self._secret, operation)
+        with _stores_lock:
+            _stores[key] = store
+            while len(_stores) > STORES_KEPT:
+                _stores.popitem(last=False)
+        return store
+
+    def for_daemon(self):
+        """The text for the commit frame; None for a location."""
+        return self._secret
+
+    def __repr__(self):
+        return f"<Access to {self.uri}>"
+
+
+STORES_KEPT = 32
+_stores = collections.OrderedDict()
+_stores_lock = threading.Lock()
+
+
 class Snapshot(Handle):
     """ist_snapshot: a table as of one version. Arrow readers take it as the table's rows."""
 
@@ -277,6 +357,7 @@ class Snapshot(Handle):
             options.version = version
         if timestamp_ms is not None:
             options.timestamp_ms = timestamp_ms
+        options.committer = self.store.committer
         self._own(_open(lib.ist_snapshot_open, "ist_snapshot", self.store.pointer, options), lib.ist_snapshot_free)
 
     version = property(lambda self: lib.ist_snapshot_version(self.pointer))
@@ -407,6 +488,8 @@ class Transaction(Handle):
             kept.append(_c(value))
             setattr(options, key, kept[-1])
         options.target_file_bytes = target_file_bytes
+        options.committer = store.committer
+        self.store = store
         with _Schema(schema) as c_schema:
             pointer = _open(lib.ist_transaction_begin, "ist_transaction", store.pointer, options, c_schema)
         self._own(pointer, lib.ist_transaction_free)
@@ -483,23 +566,23 @@ class Client(Handle):
     def counters(self):
         return json.loads(text(lib.ist_exchange_counters, self.pointer))
 
-    def commit(self, table_uri, context, actions, app_id, table_name=None, engine=None):
+    def commit(self, store, context, actions, app_id, table_name=None, engine=None):
         """Commit an append together with whoever else appends now."""
         data = actions.encode()
-        with _member(table_uri, table_name, context, data, app_id, engine) as member:
+        with _member(store.uri, table_name, context, data, app_id, engine, store.access().for_daemon()) as member:
             result = ffi.new("ist_commit_result *")
             call(lib.ist_commit_group, self.pointer, member, result)
-        return _result(result, table_name or table_uri)
+        return _result(result, table_name or store.uri)
 
 
 class _member:
     """An ist_commit_member and what it borrows."""
 
-    def __init__(self, table_uri, table_name, context, actions, app_id, engine):
+    def __init__(self, table_uri, table_name, context, actions, app_id, engine, access=None):
         self.c = ffi.new("ist_commit_member *")
-        self.kept = [_c(value) for value in (table_uri, table_name, context, app_id, engine)]
+        self.kept = [_c(value) for value in (table_uri, table_name, context, app_id, engine, access)]
         self.actions = ffi.from_buffer("char[]", actions)
-        self.c.table_uri, self.c.table_name, self.c.context, self.c.app_id, self.c.engine = self.kept
+        (self.c.table_uri, self.c.table_name, self.c.context, self.c.app_id, self.c.engine, self.c.access) = self.kept
         self.c.actions, self.c.actions_size = self.actions, len(actions)
 
     def __enter__(self):
@@ -514,7 +597,7 @@ def commit_direct(store, context, actions, app_id, table_name=None, engine=None)
     data = actions.encode()
     with _member(store.uri, table_name, context, data, app_id, engine) as member:
         result = ffi.new("ist_commit_result *")
-        call(lib.ist_commit_direct, store.pointer, ffi.NULL, member, result)
+        call(lib.ist_commit_direct, store.pointer, store.committer, member, result)
     return _result(result, table_name or store.uri)
 
 
@@ -571,9 +654,10 @@ def default_socket():
 
 def _after_fork():
     """In a forked child: the parent's connections are the parent's, and its lock may have been held."""
-    global _clients_lock
-    _clients_lock = threading.Lock()
+    global _clients_lock, _stores_lock
+    _clients_lock, _stores_lock = threading.Lock(), threading.Lock()
     _clients.clear()
+    _stores.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -120,16 +120,17 @@ def read_delta(table, version, columns, timestamp, override_num_blocks, ray_argu
     with delta._naming(table.place):
         scan = snapshot.scan(columns)
         tasks = scan.tasks()
-    pieces = [Piece(rows, bytes, functools.partial(_read_task, table.uri, table.place.label, task))
+        access = table.access()
+    pieces = [Piece(rows, bytes, functools.partial(_read_task, access, table.place.label, task))
               for task, rows, bytes in tasks]
     source = openlineage.Dataset(table.place.label, snapshot.version, schema_json=snapshot.schema_json)
     openlineage.post(ENGINE, inputs=[source])
     return read_pieces("Delta", scan.schema, pieces, [source], None, override_num_blocks, **ray_arguments)
 
 
-def _read_task(uri, label, task):
+def _read_task(access, label, task):
     with delta._naming(catalog.Place(label)):
-        for batch in native.Store(uri).read_task(task):
+        for batch in access.open("read").read_task(task):
             yield pa.Table.from_batches([batch])
 
 
@@ -164,7 +165,7 @@ class DeltaDatasink(Datasink):
                              app_id=f"isthmus-job-{uuid.uuid4()}")
         self._inputs = inputs
         self._min_bytes = min_bytes
-        self._transaction = self._store = self._context = self._uri = None
+        self._transaction = self._store = self._context = self._access = None
         self.result = None
 
     @property
@@ -180,7 +181,7 @@ class DeltaDatasink(Datasink):
 
     def __getstate__(self):
         # For the workers: where to write and what.
-        return {"_uri": self._uri, "_label": self._place.label, "_context": self._context, "_job": self.job,
+        return {"_access": self._access, "_label": self._place.label, "_context": self._context, "_job": self.job,
                 "_min_bytes": self._min_bytes}
 
     def on_write_start(self, schema=None):
@@ -190,16 +191,15 @@ class DeltaDatasink(Datasink):
             self._begin(_arrow_schema(schema))
 
     def _begin(self, schema):
-        if self._place.uri is None:
-            self._place.stage()
         with delta._naming(self._place):
-            self._store = native.Store(self._place.uri, create=True)
+            self._store = self._place.open("create")
             self._transaction = native.Transaction(self._store, schema, **self._options)
             self._context = self._transaction.write_context()
-        self._uri = self._store.uri
+            self._access = self._store.access()
 
     def write(self, blocks, ctx):
-        with delta._naming(catalog.Place(self._label)), native.Writer(native.Store(self._uri), self._context) as writer:
+        with delta._naming(catalog.Place(self._label)), \
+                native.Writer(self._access.open("write"), self._context) as writer:
             for block in blocks:
                 table = BlockAccessor.for_block(block).to_arrow()
                 if table.num_rows:
@@ -220,9 +220,8 @@ class DeltaDatasink(Datasink):
             for key, actions in self._files():
                 if key not in written:
                     self._store.discard(actions)
+            self._place.publish(self._store, self._transaction)
             now = native.Snapshot(self._store)
-            if self._place.staged or self._transaction.changes_metadata:
-                self._place.publish(now)
         self._forget()
         openlineage.post(ENGINE, self._inputs, [openlineage.Dataset(
             self._place.label, self.result.version, self.result.rows, self.result.bytes, now.schema_json)])

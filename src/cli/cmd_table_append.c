@@ -92,10 +92,17 @@ typedef struct append {
     size_t column_count;
 } append;
 
+static ist_status open_newest(const append *self, ist_snapshot **out, ist_error *err)
+{
+    ist_snapshot_options newest = IST_SNAPSHOT_OPTIONS_INIT;
+    newest.committer = self->table.committer;
+    return ist_snapshot_open(self->table.store, &newest, out, err);
+}
+
 static ist_status read_known_schema(append *self, ist_error *err)
 {
     ist_snapshot *snapshot = NULL;
-    ist_status status = ist_snapshot_open(self->table.store, NULL, &snapshot, err);
+    ist_status status = open_newest(self, &snapshot, err);
     if (status == IST_NOT_FOUND) {
         ist_error_clear(err);
         return IST_OK;
@@ -125,6 +132,7 @@ static ist_status begin(append *self, struct ArrowArrayStream *stream, ist_error
     txn.partition_column_count = self->values->partition_by.count;
     txn.table_name = self->table.name;
     txn.engine = "isthmus-cli";
+    txn.committer = self->table.committer;
     ist_status status = ist_stream_schema(stream, &schema, err);
     if (status != IST_OK)
         return status;
@@ -201,10 +209,15 @@ static ist_status commit_group(append *self, bool *taken, ist_error *err)
         .app_id = self->app_id,
         .engine = "isthmus-cli",
     };
-    ist_status status = ist_exchange_client_open(self->call->socket, &client, err);
+    ist_buffer access = IST_BUFFER_INIT;
+    ist_status status = self->table.opened ? ist_table_access(self->table.opened, &access, err) : IST_OK;
+    member.access = access.data;
+    if (status == IST_OK)
+        status = ist_exchange_client_open(self->call->socket, &client, err);
     *taken = status != IST_NOT_FOUND || self->call->socket;
     if (!*taken) {
         ist_error_clear(err);
+        ist_buffer_free(&access);
         return IST_OK;
     }
     if (status == IST_OK)
@@ -219,6 +232,7 @@ static ist_status commit_group(append *self, bool *taken, ist_error *err)
             status = ist_commit_group(client, &member, &self->result, err);
     }
     ist_exchange_client_free(client);
+    ist_buffer_free(&access);
     self->grouped = status == IST_OK;
     return status;
 }
@@ -242,83 +256,6 @@ static ist_status commit(append *self, ist_error *err)
     if (self->result.outcome == IST_COMMIT_RETRYABLE)
         return ist_error_set(err, IST_RETRYABLE, 0, NULL, "not committed, try again: %s", self->result.reason);
     return IST_OK;
-}
-
-/* The body of CreateTable for a table whose place was reserved. */
-static ist_status create_body(const append *self, const char *columns, size_t columns_size, ist_buffer *out,
-                              ist_error *err)
-{
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *properties;
-    char *full = strdup(self->table.name), *parts[3] = {0};
-    size_t count = 0;
-    bool quoted = false;
-    yyjson_mut_doc_set_root(doc, root);
-    /* catalog.schema.table, the dots outside backquotes; the backquotes go. */
-    char *to = full;
-    if (full)
-        parts[count++] = full;
-    for (const char *p = self->table.name; full && *p; p++) {
-        if (*p == '`') {
-            quoted = !quoted;
-        } else if (*p == '.' && !quoted && count < 3) {
-            *to++ = '\0';
-            parts[count++] = to;
-        } else {
-            *to++ = *p;
-        }
-    }
-    if (to)
-        *to = '\0';
-    yyjson_mut_obj_add_str(doc, root, "catalog_name", parts[0]);
-    yyjson_mut_obj_add_str(doc, root, "schema_name", parts[1]);
-    yyjson_mut_obj_add_str(doc, root, "name", parts[2]);
-    yyjson_mut_obj_add_str(doc, root, "table_type", "MANAGED");
-    yyjson_mut_obj_add_str(doc, root, "data_source_format", "DELTA");
-    yyjson_mut_obj_add_str(doc, root, "storage_location", self->table.uri);
-    properties = yyjson_mut_obj_add_obj(doc, root, "properties");
-    yyjson_mut_obj_add_str(doc, properties, "io.unitycatalog.tableId", self->table.staging_id);
-    yyjson_mut_obj_add_val(doc, root, "columns", yyjson_mut_rawn(doc, columns, columns_size));
-    size_t size;
-    char *text = yyjson_mut_write(doc, 0, &size);
-    ist_status status = text ? ist_buffer_append(out, text, size, err)
-                             : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-    free(text);
-    free(full);
-    yyjson_mut_doc_free(doc);
-    return status;
-}
-
-/* Tell the catalog of a new table, or of new columns. */
-static ist_status publish(append *self, const ist_snapshot *snapshot, ist_error *err)
-{
-    ist_buffer columns = IST_BUFFER_INIT, body = IST_BUFFER_INIT;
-    size_t count = ist_snapshot_partition_column_count(snapshot);
-    const char **partitions = calloc(count + 1, sizeof *partitions);
-    ist_status status = partitions ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-    for (size_t i = 0; status == IST_OK && i < count; i++)
-        partitions[i] = ist_snapshot_partition_column(snapshot, i);
-    if (status == IST_OK)
-        status = ist_catalog_columns(ist_snapshot_schema_json(snapshot), partitions, count, &columns, err);
-    if (status == IST_OK && self->table.staging_id) {
-        status = create_body(self, columns.data, columns.size, &body, err);
-        if (status == IST_OK)
-            status = ist_catalog_create(self->table.catalog, IST_SECURABLE_TABLE, body.data, NULL, err);
-        if (status != IST_OK)
-            ist_error_context(err, "the rows are written at %s, but the catalog did not take the table",
-                              self->table.uri);
-    } else if (status == IST_OK) {
-        ist_error refused = IST_ERROR_INIT;
-        status = ist_buffer_printf(&body, err, "{\"columns\": %s}", columns.data);
-        if (status == IST_OK && ist_catalog_update(self->table.catalog, IST_SECURABLE_TABLE, self->table.name,
-                                                   body.data, NULL, &refused) != IST_OK)
-            cli_note(self->call, "%s: the catalog did not take the new columns: %s", self->table.typed,
-                     refused.message);
-    }
-    free(partitions);
-    ist_buffer_free(&columns);
-    ist_buffer_free(&body);
-    return status;
 }
 
 static void record_lineage(append *self, const ist_snapshot *snapshot)
@@ -388,10 +325,10 @@ static ist_status print_result(const append *self, ist_error *err)
 static ist_status after_commit(append *self, ist_error *err)
 {
     ist_snapshot *snapshot = NULL;
-    ist_status status = ist_snapshot_open(self->table.store, NULL, &snapshot, err);
-    if (status == IST_OK && self->table.catalog &&
-        (self->table.staging_id || ist_transaction_changes_metadata(self->transaction)))
-        status = publish(self, snapshot, err);
+    ist_status status = open_newest(self, &snapshot, err);
+    if (status == IST_OK && self->table.opened &&
+        (ist_table_is_new(self->table.opened) || ist_transaction_changes_metadata(self->transaction)))
+        status = ist_table_register(self->table.opened, snapshot, err);
     if (status == IST_OK)
         record_lineage(self, snapshot);
     ist_snapshot_free(snapshot);
@@ -428,7 +365,7 @@ ist_status cmd_table_append(cli_call *call, ist_error *err)
     append self = {.call = call, .values = call->values};
     if (self.values->overwrite_schema && self.values->mode != 1)
         return cli_usage(call, err, "--overwrite-schema goes with --mode overwrite");
-    ist_status status = cli_table_open(call, call->args[0], true, &self.table, err);
+    ist_status status = cli_table_open(call, call->args[0], IST_TABLE_CREATE, &self.table, err);
     if (status != IST_OK)
         return status;
     status = append_files(&self, err);

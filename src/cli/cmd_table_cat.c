@@ -184,9 +184,10 @@ ist_status cmd_table_cat(cli_call *call, ist_error *err)
         return cli_usage(call, err, "--json, --csv and --arrow exclude each other");
     if (values->arrow && isatty(STDOUT_FILENO))
         return cli_usage(call, err, "--arrow writes bytes that a terminal cannot show: redirect standard output");
-    ist_status status = cli_table_open(call, call->args[0], false, &table, err);
+    ist_status status = cli_table_open(call, call->args[0], IST_TABLE_READ, &table, err);
     if (status != IST_OK)
         return status;
+    which.committer = table.committer;
     status = ist_snapshot_open(table.store, &which, &snapshot, err);
     if (status == IST_OK)
         status = cat(call, &table, snapshot, err);

@@ -102,10 +102,10 @@ ist_status cmd_table_log(cli_call *call, ist_error *err)
     cli_table table;
     ist_buffer json = IST_BUFFER_INIT;
     yyjson_doc *doc = NULL;
-    ist_status status = cli_table_open(call, call->args[0], false, &table, err);
+    ist_status status = cli_table_open(call, call->args[0], IST_TABLE_READ, &table, err);
     if (status != IST_OK)
         return status;
-    status = ist_table_history(table.store, NULL, (size_t)values->limit, &json, err);
+    status = ist_table_history(table.store, table.committer, (size_t)values->limit, &json, err);
     if (status == IST_OK && call->json)
         status = cli_print_json(json.data, json.size, err);
     else if (status == IST_OK && (status = cli_parse_json(&json, &doc, err)) == IST_OK)

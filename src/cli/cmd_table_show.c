@@ -166,9 +166,10 @@ ist_status cmd_table_show(cli_call *call, ist_error *err)
     yyjson_doc *doc = NULL;
     ist_snapshot_options which = IST_SNAPSHOT_OPTIONS_INIT;
     which.version = values->version;
-    ist_status status = cli_table_open(call, call->args[0], false, &table, err);
+    ist_status status = cli_table_open(call, call->args[0], IST_TABLE_READ, &table, err);
     if (status != IST_OK)
         return status;
+    which.committer = table.committer;
     status = ist_snapshot_open(table.store, &which, &snapshot, err);
     if (status == IST_OK)
         status = ist_snapshot_describe(snapshot, &json, err);

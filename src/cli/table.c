@@ -45,41 +45,6 @@ static size_t count_parts(const char *name)
     return parts;
 }
 
-/* A member of a JSON object as a new string; "" where it is absent. */
-static ist_status copy_member(yyjson_doc *doc, const char *key, char **out, ist_error *err)
-{
-    const char *text = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), key));
-    *out = strdup(text ? text : "");
-    return *out ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-}
-
-/* Ask the catalog where the table is, or for a place to put it. */
-static ist_status resolve_name(cli_table *table, bool create, ist_error *err)
-{
-    ist_buffer json = IST_BUFFER_INIT;
-    yyjson_doc *doc = NULL;
-    const char *location = "storage_location";
-    ist_status status = ist_catalog_get(table->catalog, IST_SECURABLE_TABLE, table->name, &json, err);
-    bool staging = status == IST_NOT_FOUND && create;
-    if (staging) {
-        ist_error_clear(err);
-        ist_buffer_clear(&json);
-        location = "staging_location";
-        status = ist_catalog_create_staging_table(table->catalog, table->name, &json, err);
-    }
-    if (status == IST_OK)
-        status = cli_parse_json(&json, &doc, err);
-    if (status == IST_OK)
-        status = copy_member(doc, location, &table->uri, err);
-    if (status == IST_OK && staging)
-        status = copy_member(doc, "id", &table->staging_id, err);
-    if (status == IST_OK && !*table->uri)
-        status = ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "the catalog tells no location of this table (a view?)");
-    yyjson_doc_free(doc);
-    ist_buffer_free(&json);
-    return status;
-}
-
 /* Is it a location? Otherwise *name gets the full name. */
 static ist_status classify(const char *typed, bool *location, ist_buffer *name, ist_error *err)
 {
@@ -111,25 +76,37 @@ ist_status cli_table_identity(const char *typed, ist_buffer *out, ist_error *err
     return status;
 }
 
-ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err)
+static ist_status open_name(const cli_call *call, ist_table_operation operation, cli_table *out, ist_error *err)
+{
+    ist_status status = cli_catalog_open(call, &out->catalog, err);
+    if (status == IST_OK)
+        status = ist_table_open(out->catalog, out->name, operation, &out->opened, err);
+    if (status != IST_OK)
+        return status;
+    out->store = ist_table_store(out->opened);
+    out->committer = ist_table_committer(out->opened);
+    out->uri = strdup(ist_table_uri(out->opened));
+    return out->uri ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+}
+
+ist_status cli_table_open(const cli_call *call, const char *typed, ist_table_operation operation, cli_table *out,
+                          ist_error *err)
 {
     ist_buffer text = IST_BUFFER_INIT;
+    ist_store_options options = IST_STORE_OPTIONS_INIT;
     bool location = false;
     *out = (cli_table){.typed = typed};
+    options.create = operation == IST_TABLE_CREATE;
     ist_status status = classify(typed, &location, &text, err);
     if (status == IST_OK && location) {
         status = cli_absolute(typed, &text, err);
         out->uri = text.data;
+        if (status == IST_OK)
+            status = ist_store_open(out->uri, &options, &out->store, err);
     } else if (status == IST_OK) {
         out->name = text.data;
-        status = cli_catalog_open(call, &out->catalog, err);
-        if (status == IST_OK)
-            status = resolve_name(out, create, err);
+        status = open_name(call, operation, out, err);
     }
-    ist_store_options options = IST_STORE_OPTIONS_INIT;
-    options.create = create;
-    if (status == IST_OK)
-        status = ist_store_open(out->uri, &options, &out->store, err);
     if (status != IST_OK) {
         cli_table_error(out, err);
         cli_table_close(out);
@@ -139,11 +116,13 @@ ist_status cli_table_open(const cli_call *call, const char *typed, bool create, 
 
 void cli_table_close(cli_table *table)
 {
-    ist_store_free(table->store);
+    if (table->opened)
+        ist_table_free(table->opened); /* with its store */
+    else
+        ist_store_free(table->store);
     ist_catalog_free(table->catalog);
     free(table->name);
     free(table->uri);
-    free(table->staging_id);
     *table = (cli_table){0};
 }
 

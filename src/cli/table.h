@@ -12,17 +12,19 @@ typedef struct cli_table {
     const char *typed;
     char *name; /* catalog.schema.table; NULL for a location */
     char *uri;
-    char *staging_id;     /* not in the catalog yet: the id that was reserved for it; NULL otherwise */
-    ist_catalog *catalog; /* NULL for a location */
+    ist_catalog *catalog; /* NULL for a location, as the next two */
+    ist_table *opened;
+    const ist_committer *committer; /* also NULL where the storage decides */
     ist_store *store;
 } cli_table;
 
 /*
  * Find a table. With '/' or ':' in it, or as one word without a dot, TABLE is a location (relative ones start at the
  * working folder); otherwise a name of two or three parts ("demo.scores" is "main.demo.scores").
- *   create  a name that the catalog lacks gets a place (managed table); a missing folder is made
+ *   operation  IST_TABLE_CREATE: a name that the catalog lacks gets a place (managed table); a missing folder is made
  */
-ist_status cli_table_open(const cli_call *call, const char *typed, bool create, cli_table *out, ist_error *err);
+ist_status cli_table_open(const cli_call *call, const char *typed, ist_table_operation operation, cli_table *out,
+                          ist_error *err);
 void cli_table_close(cli_table *table);
 
 /* Put the table's name before an error that does not tell it; one about a location names that already. */

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include "group_commit.h"
+#include "isthmus/table.h"
 #include "isthmus/version.h"
 
 #include <inttypes.h>
@@ -31,11 +32,27 @@ static void on_commit(ist_commit_request *request, void *payload)
     group_commit_submit(daemon->group, request);
 }
 
-/* Commit to the table at its own location. */
-static ist_status commit_members(const char *table_uri, const ist_commit_member *members, size_t count,
+/* Commit to a table of a catalog, as the principal who asks. */
+static ist_status commit_by_name(const char *access, const ist_commit_member *members, size_t count,
                                  ist_status *statuses, ist_commit_result *results, ist_error *errors, ist_error *err)
 {
+    ist_table *table;
+    ist_status status = ist_table_open_access(access, IST_TABLE_WRITE, &table, err);
+    if (status != IST_OK)
+        return status;
+    status = ist_commit_members(ist_table_store(table), ist_table_committer(table), members, count, statuses, results,
+                                errors, err);
+    ist_table_free(table);
+    return status;
+}
+
+static ist_status commit_members(const char *table_uri, const char *access, const ist_commit_member *members,
+                                 size_t count, ist_status *statuses, ist_commit_result *results, ist_error *errors,
+                                 ist_error *err)
+{
     ist_store *store;
+    if (access)
+        return commit_by_name(access, members, count, statuses, results, errors, err);
     ist_status status = ist_store_open(table_uri, NULL, &store, err);
     if (status != IST_OK)
         return status;

@@ -18,6 +18,7 @@ typedef struct table {
     struct table *next;       /* in group->tables */
     struct table *next_ready; /* in group->ready */
     char *uri;
+    char *access; /* who may do what is for the catalog to say: only members with the same access are merged; or NULL */
     entry *first, **last;
     size_t count;
     bool running;
@@ -59,21 +60,39 @@ static void refuse_stopping(ist_commit_request *request)
 
 /* ---- queues (all with the lock held) ------------------------------------------------------------------------- */
 
-static table *find_table(group_commit *group, const char *uri)
+static bool same_access(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+static table *find_table(group_commit *group, const ist_commit_member *member)
 {
     table *t = group->tables;
-    while (t && strcmp(t->uri, uri) != 0)
+    while (t && (strcmp(t->uri, member->table_uri) != 0 || !same_access(t->access, member->access)))
         t = t->next;
     return t;
 }
 
-static table *add_table(group_commit *group, const char *uri)
+static void free_table(table *t)
+{
+    if (t && t->access)
+        explicit_bzero(t->access, strlen(t->access));
+    if (t)
+        free(t->access);
+    if (t)
+        free(t->uri);
+    free(t);
+}
+
+static table *add_table(group_commit *group, const ist_commit_member *member)
 {
     table *t = calloc(1, sizeof *t);
     if (t)
-        t->uri = strdup(uri);
-    if (!t || !t->uri) {
-        free(t);
+        t->uri = strdup(member->table_uri);
+    if (t && member->access)
+        t->access = strdup(member->access);
+    if (!t || !t->uri || (member->access && !t->access)) {
+        free_table(t);
         return NULL;
     }
     t->last = &t->first;
@@ -88,8 +107,7 @@ static void remove_table(group_commit *group, table *gone)
     while (*at != gone)
         at = &(*at)->next;
     *at = gone->next;
-    free(gone->uri);
-    free(gone);
+    free_table(gone);
 }
 
 static void make_ready(group_commit *group, table *t)
@@ -123,13 +141,13 @@ static ist_commit_request *take_request(table *t)
 
 void group_commit_submit(group_commit *group, ist_commit_request *request)
 {
-    const char *uri = ist_commit_request_member(request)->table_uri;
+    const ist_commit_member *member = ist_commit_request_member(request);
     entry *e = calloc(1, sizeof *e);
     pthread_mutex_lock(&group->lock);
     bool stop = group->stop;
     table *t = NULL;
-    if (e && !stop && !(t = find_table(group, uri)))
-        t = add_table(group, uri);
+    if (e && !stop && !(t = find_table(group, member)))
+        t = add_table(group, member);
     if (t) {
         e->request = request;
         *t->last = e;
@@ -178,11 +196,11 @@ static bool is_committed(const batch *b, size_t i)
     return b->statuses[i] == IST_OK && b->results[i].outcome == IST_COMMIT_COMMITTED && !b->results[i].already;
 }
 
-static void commit_batch(group_commit *group, const char *uri, batch *b)
+static void commit_batch(group_commit *group, const table *t, batch *b)
 {
     ist_error error = IST_ERROR_INIT;
     size_t committed = 0;
-    ist_status status = group->commit(uri, b->members, b->count, b->statuses, b->results, b->errors, &error);
+    ist_status status = group->commit(t->uri, t->access, b->members, b->count, b->statuses, b->results, b->errors, &error);
     for (size_t i = 0; i < b->count; i++)
         committed += status == IST_OK && is_committed(b, i);
     if (committed) /* before the answers: who has one sees it counted */
@@ -209,7 +227,7 @@ static void work_on(group_commit *group, table *t)
         }
         t->running = true;
         pthread_mutex_unlock(&group->lock);
-        commit_batch(group, t->uri, &b);
+        commit_batch(group, t, &b);
         batch_free(&b);
         pthread_mutex_lock(&group->lock);
         t->running = false;

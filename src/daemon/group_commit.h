@@ -12,7 +12,7 @@
 typedef struct group_commit group_commit;
 
 /* Commits members of one table and answers for each: ist_commit_members on the table's store, or a test's own. */
-typedef ist_status (*group_commit_cb)(const char *table_uri, const ist_commit_member *members, size_t count,
+typedef ist_status (*group_commit_cb)(const char *table_uri, const char *access, const ist_commit_member *members, size_t count,
                                       ist_status *statuses, ist_commit_result *results, ist_error *errors,
                                       ist_error *err);
 

@@ -153,6 +153,7 @@ static void take_member(cursor *in, ist_commit_member *out)
     out->actions = take_text(in, &out->actions_size);
     out->app_id = take_text(in, &size);
     out->engine = take_text(in, &size);
+    out->access = take_text(in, &size);
     in->bad |= !out->table_uri || !out->context || !out->actions || !out->app_id;
 }
 
@@ -279,7 +280,8 @@ static ist_status put_member(ist_buffer *out, const ist_commit_member *member, i
     IST_TRY(put_text(out, member->context, err));
     IST_TRY(put_sized(out, member->actions, member->actions_size, err));
     IST_TRY(put_text(out, member->app_id, err));
-    return put_text(out, member->engine, err);
+    IST_TRY(put_text(out, member->engine, err));
+    return put_text(out, member->access, err);
 }
 
 static ist_status put_result(ist_buffer *out, const ist_commit_result *result, ist_error *err)

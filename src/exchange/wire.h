@@ -18,7 +18,7 @@
  *      text     u32 size with the NUL at its end, then that many bytes; size 0: absent
  *      error    u32 ist_status, i32 code, text message, text where
  *      info     id exchange, u64 size, i64 rows, u32 spilled
- *      member   text table_uri, table_name, context, actions, app_id, engine
+ *      member   text table_uri, table_name, context, actions, app_id, engine, access
  *      result   u32 outcome, i64 version, u32 attempts, i64 files, i64 rows, i64 bytes, u32 already, text reason
  *
  *      op           request                            answer
@@ -48,7 +48,7 @@
 IST_BEGIN_DECLS
 
 enum {
-    IST__WIRE_VERSION = 1,
+    IST__WIRE_VERSION = 2,
     IST__WIRE_HEADER_SIZE = 24,
     IST__WIRE_PAYLOAD_MAX = 64 << 20 /* the actions of one COMMIT: some 60,000 files */
 };

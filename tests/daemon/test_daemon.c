@@ -84,7 +84,7 @@ static ist_status append(const char *socket, const char *table, const char *key,
     ist_writer_free(writer);
     ist_store_free(store);
 
-    ist_commit_member member = {table, "main.test.t", context.data, actions.data, actions.size, key, NULL};
+    ist_commit_member member = {table, "main.test.t", context.data, actions.data, actions.size, key, NULL, NULL};
     ist_status status = ist_exchange_client_open(socket, &client, err);
     if (status == IST_OK) {
         status = ist_commit_group(client, &member, result, err);
@@ -234,7 +234,7 @@ static void test_daemon__says_what_is_wrong(void **state)
     char missing[300];
     set_up(&f);
     assert_ok(ist_exchange_client_open(f.socket, &client, &f.err), f.err);
-    ist_commit_member member = {f.table, "main.test.t", "not JSON", "{}", 2, "key", NULL};
+    ist_commit_member member = {f.table, "main.test.t", "not JSON", "{}", 2, "key", NULL, NULL};
     assert_int_equal(ist_commit_group(client, &member, &result, &f.err), IST_BAD_INPUT);
     assert_non_null(strstr(f.err.message, "commit to main.test.t: "));
     member.table_uri = "ftp://x/y";

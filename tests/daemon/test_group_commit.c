@@ -39,9 +39,11 @@ static void set_closed(bool value)
 
 /* Version = number of the commit. Members whose key starts with "bad" fail, those with "old" were there before; a table
  * "broken" fails as a whole. */
-static ist_status fake_commit(const char *uri, const ist_commit_member *members, size_t count, ist_status *statuses,
-                              ist_commit_result *results, ist_error *errors, ist_error *err)
+static ist_status fake_commit(const char *uri, const char *access, const ist_commit_member *members, size_t count,
+                              ist_status *statuses, ist_commit_result *results, ist_error *errors, ist_error *err)
 {
+    for (size_t i = 0; i < count; i++) /* one principal's access never serves another's commit */
+        assert_string_equal(members[i].access ? members[i].access : "", access ? access : "");
     pthread_mutex_lock(&lock);
     int version = (int)commits;
     snprintf(seen[commits].table, sizeof seen[commits].table, "%s", uri);
@@ -120,6 +122,7 @@ typedef struct caller {
     ist_exchange_client *client;
     char table[16];
     char app[32];
+    char access[8];
     ist_status status;
     ist_commit_result result;
     ist_error err;
@@ -128,7 +131,7 @@ typedef struct caller {
 static void *call(void *self)
 {
     caller *c = self;
-    ist_commit_member member = {c->table, NULL, "{}", "a", 1, c->app, NULL};
+    ist_commit_member member = {c->table, NULL, "{}", "a", 1, c->app, NULL, *c->access ? c->access : NULL};
     c->status = ist_commit_group(c->client, &member, &c->result, &c->err);
     return NULL;
 }

@@ -501,12 +501,12 @@ static void test_delta_commit_members__each_its_own_fate(void **state)
     assert_ok(ist_transaction_write_context(t, &new_context, &err), err);
     ist_transaction_free(t);
     const ist_commit_member members[] = {
-        {NULL, NULL, context.data, actions.data, actions.size, "one", NULL},
-        {NULL, NULL, old_context.data, old_actions.data, old_actions.size, "misfit", NULL},
-        {NULL, NULL, context.data, actions.data, actions.size, "done", NULL},
-        {NULL, NULL, new_context.data, actions.data, actions.size, "changes", NULL},
-        {NULL, NULL, "{", actions.data, actions.size, "broken", NULL},
-        {NULL, NULL, context.data, actions.data, actions.size, "one", NULL},
+        {NULL, NULL, context.data, actions.data, actions.size, "one", NULL, NULL},
+        {NULL, NULL, old_context.data, old_actions.data, old_actions.size, "misfit", NULL, NULL},
+        {NULL, NULL, context.data, actions.data, actions.size, "done", NULL, NULL},
+        {NULL, NULL, new_context.data, actions.data, actions.size, "changes", NULL, NULL},
+        {NULL, NULL, "{", actions.data, actions.size, "broken", NULL, NULL},
+        {NULL, NULL, context.data, actions.data, actions.size, "one", NULL, NULL},
     };
     ist_status statuses[6];
     ist_commit_result results[6];

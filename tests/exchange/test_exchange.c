@@ -696,17 +696,17 @@ static void test_exchange__refuses_nonsense(void **state)
     expect_refusal(socket, IST_BAD_INPUT);
 
     socket = raw_connect(f.socket.data);
-    uint8_t huge[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', 1, 0, 1, 0, 0, 0, 0, 0, 255, 255, 255, 255};
+    uint8_t huge[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', IST__WIRE_VERSION, 0, 1, 0, 0, 0, 0, 0, 255, 255, 255, 255};
     assert_int_equal(send(socket, huge, sizeof huge, 0), sizeof huge);
     expect_refusal(socket, IST_BAD_INPUT);
 
     socket = raw_connect(f.socket.data);
-    uint8_t newer[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', 2, 0, 1, 0};
+    uint8_t newer[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', IST__WIRE_VERSION + 1, 0, 1, 0};
     assert_int_equal(send(socket, newer, sizeof newer, 0), sizeof newer);
     expect_refusal(socket, IST_UNSUPPORTED);
 
     socket = raw_connect(f.socket.data);
-    uint8_t answer[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', 1, 0, 3, 0, 1};
+    uint8_t answer[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', IST__WIRE_VERSION, 0, 3, 0, 1};
     assert_int_equal(send(socket, answer, sizeof answer, 0), sizeof answer);
     expect_refusal(socket, IST_BAD_INPUT);
     wait_for(&f, "clients", 1);
@@ -722,7 +722,7 @@ static void test_exchange__stalled_clients_block_nobody(void **state)
     ist_buffer frame = IST_BUFFER_INIT;
     set_up(&f);
     int half = raw_connect(f.socket.data), deaf = raw_connect(f.socket.data);
-    uint8_t header[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', 1, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 4};
+    uint8_t header[IST__WIRE_HEADER_SIZE] = {'I', 'S', 'T', 'H', IST__WIRE_VERSION, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 4};
     assert_int_equal(send(half, header, sizeof header, 0), sizeof header); /* announces 64 MB, sends none */
     ist__message request = {.op = IST__WIRE_COUNTERS, .request = 1};
     assert_ok(ist__wire_encode(&request, &frame, &f.err), f.err);
@@ -918,7 +918,7 @@ static void test_exchange__commits_go_through(void **state)
     options.commit = on_commit;
     start(&f, &options);
     ist_commit_result result;
-    ist_commit_member member = {"file:///t", "main.a.t", "{}", "abc", 3, "good", NULL};
+    ist_commit_member member = {"file:///t", "main.a.t", "{}", "abc", 3, "good", NULL, NULL};
     assert_ok(ist_commit_group(f.client, &member, &result, &f.err), f.err);
     assert_int_equal(result.outcome, IST_COMMIT_COMMITTED);
     assert_int_equal(result.version, 5);
@@ -969,7 +969,7 @@ static void test_exchange__commits_refused_without_a_committer(void **state)
     (void)state;
     fixture f;
     ist_commit_result result;
-    ist_commit_member member = {"file:///t", NULL, "{}", "abc", 3, "good", NULL};
+    ist_commit_member member = {"file:///t", NULL, "{}", "abc", 3, "good", NULL, NULL};
     set_up(&f);
     assert_int_equal(ist_commit_group(f.client, &member, &result, &f.err), IST_UNSUPPORTED);
     assert_string_equal(f.err.message, "commit to file:///t: this daemon takes no commits");
@@ -1057,7 +1057,7 @@ static int run_role(const char *role, const char *socket, const char *argument, 
         pause();
     } else if (strcmp(role, "commit") == 0) {
         ist_commit_result result;
-        ist_commit_member member = {"file:///t", NULL, "{}", "abc", 3, "slow", NULL};
+        ist_commit_member member = {"file:///t", NULL, "{}", "abc", 3, "slow", NULL, NULL};
         say("committing");
         ist_commit_group(client, &member, &result, &err);
         pause();

@@ -28,7 +28,7 @@ static void round_trip(const ist__message *message, ist__message *out, ist_buffe
 static ist__message a_commit(void)
 {
     ist__message message = {.op = IST__WIRE_COMMIT, .request = 7};
-    message.member = (ist_commit_member){"file:///t", NULL, "{}", "{\"add\":{}}\n", 11, "app", "Ray"};
+    message.member = (ist_commit_member){"file:///t", NULL, "{}", "{\"add\":{}}\n", 11, "app", "Ray", "{\"token\":1}"};
     return message;
 }
 
@@ -79,6 +79,7 @@ static void test_exchange_wire__keeps_the_values(void **state)
     assert_null(out.member.table_name);
     assert_int_equal(out.member.actions_size, 11);
     assert_string_equal(out.member.engine, "Ray");
+    assert_string_equal(out.member.access, "{\"token\":1}");
 
     message = (ist__message){.op = IST__WIRE_COMMIT, .flags = IST__WIRE_ANSWER};
     message.result = (ist_commit_result){IST_COMMIT_CONFLICTED, -1, 3, 4, -1, 6, true, "the schema changed"};
@@ -99,7 +100,7 @@ static void test_exchange_wire__lays_out_the_header_as_documented(void **state)
     ist_buffer frame = IST_BUFFER_INIT;
     ist__message message = {.op = IST__WIRE_COUNTERS, .flags = IST__WIRE_ANSWER, .request = 0x0102, .text = "{}"};
     assert_ok(ist__wire_encode(&message, &frame, &err), err);
-    static const uint8_t expected[] = {'I', 'S', 'T', 'H', 1, 0, 12, 0, 1, 0, 0,   0,   7, 0, 0, 0,
+    static const uint8_t expected[] = {'I', 'S', 'T', 'H', IST__WIRE_VERSION, 0, 12, 0, 1, 0, 0,   0,   7, 0, 0, 0,
                                        2,   1,   0,   0,   0, 0, 0,  0, 3, 0, 0,   0,   '{', '}', 0};
     assert_int_equal(frame.size, sizeof expected);
     assert_memory_equal(frame.data, expected, sizeof expected);

@@ -25,7 +25,7 @@ import java.util.Arrays;
  */
 final class Exchange implements Closeable {
     private static final byte[] MAGIC = "ISTH".getBytes(StandardCharsets.US_ASCII);
-    private static final short WIRE_VERSION = 1;
+    private static final short WIRE_VERSION = 2;
     private static final short HELLO = 1, GRANT = 5, GROW = 6, SEAL = 7, FREE = 11;
     private static final int ANSWER = 1, FAILED = 2;
     private static final int HEADER_SIZE = 24, ID_SIZE = 36;
