@@ -4,6 +4,7 @@
 
 #include "testing.h"
 
+#include "catalog/local/principals.h"
 #include "server/router.h"
 
 #include <string.h>
@@ -36,14 +37,25 @@ static inline int set_up_routes(void **state)
     return 0;
 }
 
+static inline void act_as_admin(routes *r);
+
 static inline int tear_down_routes(void **state)
 {
     routes *r = *state;
+    act_as_admin(r);
     yyjson_doc_free(r->doc);
     ist_catalog_free(r->catalog);
     remove_folder(r->home);
     free(r);
     return 0;
+}
+
+/* Requests are the administrator's (again). */
+static inline void act_as_admin(routes *r)
+{
+    if (r->session.who)
+        ist__principal_release(r->session.who);
+    r->session.who = NULL;
 }
 
 /* The value of a key in "a=1&b=2". */
@@ -82,6 +94,15 @@ static inline int send_request(routes *r, const char *method, const char *path, 
         fail_msg("%s %s: no JSON: %s", method, path, reply.body.data);
     ist__reply_clear(&reply);
     return r->http;
+}
+
+/* Requests are now the user's with this token. */
+static inline void act_as(routes *r, const char *token)
+{
+    ist_error err = IST_ERROR_INIT;
+    act_as_admin(r);
+    assert_ok(ist__principal_of_token(r->session.local, token, &r->session.who, &err), err);
+    assert_non_null(r->session.who);
 }
 
 static inline const char *text_of(const routes *r, const char *pointer)

@@ -245,6 +245,127 @@ static void test_routes_objects_credentials__each_kind(void **state)
                  "{\"url\":\"/\",\"operation\":\"PATH_CREATE_TABLE\"}");
 }
 
+static void grant(routes *r, const char *on, const char *privileges)
+{
+    char path[256], body[256];
+    snprintf(path, sizeof path, UC "/permissions/%s", on);
+    snprintf(body, sizeof body, "{\"changes\":[{\"principal\":\"bob\",\"add\":[%s],\"remove\":[]}]}", privileges);
+    expect(r, 200, "PATCH", path, body);
+}
+
+/* A user's token; he is "bob". */
+static void make_user(routes *r, char token[256])
+{
+    expect(r, 201, "POST", "/api/2.0/preview/scim/v2/Users", "{\"userName\":\"bob\"}");
+    expect(r, 200, "POST", "/api/2.0/token-management/on-behalf-of/tokens",
+           "{\"application_id\":\"bob\",\"lifetime_seconds\":600}");
+    snprintf(token, 256, "%s", text_of(r, "/token_value"));
+}
+
+static void test_routes_objects_rights__nothing_without_a_grant(void **state)
+{
+    routes *r = *state;
+    char token[256], id[64], body[512];
+    expect(r, 200, "POST", UC "/volumes", "{" NAMED("v") ",\"volume_type\":\"MANAGED\"}");
+    snprintf(id, sizeof id, "%s", text_of(r, "/volume_id"));
+    expect(r, 200, "POST", UC "/models", "{" NAMED("m") "}");
+    expect(r, 200, "POST", UC "/credentials", "{\"name\":\"k\",\"aws_iam_role\":{\"role_arn\":\"x\"}}");
+    expect(r, 200, "POST", UC "/external-locations", "{\"name\":\"l\",\"url\":\"/data\"}");
+    expect(r, 200, "POST", UC "/staging-tables", "{" NAMED("t") "}");
+    char staging[64];
+    snprintf(staging, sizeof staging, "%s", text_of(r, "/id"));
+    make_user(r, token);
+    act_as(r, token);
+    /* What he may not know of is as if it were not there. */
+    expect_error(r, 404, "CATALOG_NOT_FOUND", "GET", UC "/volumes/main.default.v", NULL);
+    expect_error(r, 404, "CATALOG_NOT_FOUND", "GET", UC "/volumes/main.default.no", NULL);
+    expect_error(r, 404, "NOT_FOUND", "GET", UC "/credentials/k", NULL);
+    expect(r, 200, "GET", UC "/external-locations", NULL);
+    assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(r->doc, "/external_locations")), 0);
+    expect(r, 200, "GET", UC "/models", NULL);
+    assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(r->doc, "/registered_models")), 0);
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/credentials",
+                 "{\"name\":\"j\",\"aws_iam_role\":{\"role_arn\":\"x\"}}");
+    snprintf(body, sizeof body, "{\"volume_id\":\"%s\",\"operation\":\"READ_VOLUME\"}", id);
+    expect_error(r, 404, "NOT_FOUND", "POST", UC "/temporary-volume-credentials", body);
+    snprintf(body, sizeof body, "{\"table_id\":\"%s\",\"operation\":\"READ\"}", staging); /* another's */
+    expect_error(r, 404, "TABLE_NOT_FOUND", "POST", UC "/temporary-table-credentials", body);
+    static const char *const paths[] = {"/etc", "/data/x", "/data"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        snprintf(body, sizeof body, "{\"url\":\"%s\",\"operation\":\"PATH_READ\"}", paths[i]);
+        expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/temporary-path-credentials", body);
+    }
+}
+
+static void test_routes_objects_rights__by_external_location(void **state)
+{
+    routes *r = *state;
+    char token[256];
+    static const char volume[] = "{" NAMED("e") ",\"volume_type\":\"EXTERNAL\",\"storage_location\":\"/data/e\"}";
+    static const char outside[] = "{" NAMED("o") ",\"volume_type\":\"EXTERNAL\",\"storage_location\":\"/etc/o\"}";
+    expect(r, 200, "POST", UC "/external-locations", "{\"name\":\"l\",\"url\":\"/data\"}");
+    make_user(r, token);
+    grant(r, "catalog/main", "\"USE CATALOG\"");
+    grant(r, "schema/main.default", "\"USE SCHEMA\",\"CREATE VOLUME\"");
+    act_as(r, token);
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/volumes", volume);
+    act_as_admin(r);
+    grant(r, "external_location/l", "\"CREATE EXTERNAL VOLUME\"");
+    act_as(r, token);
+    expect(r, 200, "POST", UC "/volumes", volume);
+    assert_string_equal(text_of(r, "/owner"), "bob");
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/volumes", outside); /* the server could read it for him */
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/external-locations", "{\"name\":\"n\",\"url\":\"/etc\"}");
+    /* His own volume he may write; the location around it not. */
+    expect(r, 200, "POST", UC "/temporary-path-credentials", "{\"url\":\"/data/e/x\",\"operation\":\"PATH_READ_WRITE\"}");
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/temporary-path-credentials",
+                 "{\"url\":\"/data/f\",\"operation\":\"PATH_READ\"}");
+    act_as_admin(r);
+    grant(r, "external_location/l", "\"READ FILES\"");
+    expect(r, 200, "POST", UC "/volumes",
+           "{" NAMED("a") ",\"volume_type\":\"EXTERNAL\",\"storage_location\":\"/data/a\"}");
+    act_as(r, token);
+    expect(r, 200, "POST", UC "/temporary-path-credentials", "{\"url\":\"/data/f\",\"operation\":\"PATH_READ\"}");
+    static const char *const denied[] = {"/data/a/x", "/data", "/data/__unitystorage/x"}; /* others' data is in them */
+    char body[256];
+    for (size_t i = 0; i < sizeof denied / sizeof *denied; i++) {
+        snprintf(body, sizeof body, "{\"url\":\"%s\",\"operation\":\"PATH_READ\"}", denied[i]);
+        expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/temporary-path-credentials", body);
+    }
+    expect_error(r, 403, "PERMISSION_DENIED", "POST", UC "/temporary-path-credentials",
+                 "{\"url\":\"/data/f\",\"operation\":\"PATH_READ_WRITE\"}");
+}
+
+/* A page is read by an index, whatever lies around it. */
+static void test_routes_objects_pages__by_name_in_a_big_schema(void **state)
+{
+    routes *r = *state;
+    ist_error err = IST_ERROR_INIT;
+    ist__db *db;
+    int64_t took[2];
+    for (int big = 0; big < 2; big++) {
+        assert_ok(ist__session_write(&r->session, &db, &err), err);
+        assert_ok(ist__db_end(
+                      db,
+                      ist__db_run(db,
+                                  "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)"
+                                  " INSERT INTO volumes (id, parent_id, name, created_at, volume_type, storage_location)"
+                                  " SELECT 'id' || i, (SELECT id FROM schemas), printf('v%06d', i), 0, 'EXTERNAL',"
+                                  " 'file:///data/' || i FROM n",
+                                  NULL, &err, "ii", (int64_t)(big ? 200 : 0), (int64_t)(big ? 20000 : 199)),
+                      &err),
+                  err);
+        int64_t start = ist__monotonic_us();
+        for (int i = 0; i < 50; i++)
+            expect(r, 200, "GET", UC "/volumes?catalog_name=main&schema_name=default&page_token=v000099", NULL);
+        took[big] = ist__monotonic_us() - start;
+        assert_string_equal(text_of(r, "/volumes/0/name"), "v000100");
+        assert_string_equal(text_of(r, "/next_page_token"), "v000199");
+    }
+    if (took[1] > 5 * took[0] + 50000)
+        fail_msg("50 pages took %lld us among 200 volumes, %lld us among 20000", (long long)took[0], (long long)took[1]);
+}
+
 int main(int argc, char **argv)
 {
 #define over_routes(test) cmocka_unit_test_setup_teardown(test, set_up_routes, tear_down_routes)
@@ -257,6 +378,9 @@ int main(int argc, char **argv)
         over_routes(test_routes_objects_locations__credentials_and_urls),
         over_routes(test_routes_objects_delete__force_takes_data),
         over_routes(test_routes_objects_credentials__each_kind),
+        over_routes(test_routes_objects_rights__nothing_without_a_grant),
+        over_routes(test_routes_objects_rights__by_external_location),
+        over_routes(test_routes_objects_pages__by_name_in_a_big_schema),
     };
     return run_group(tests, argc, argv);
 }
