@@ -328,8 +328,7 @@ class Catalog(native.Handle):
         """Who did what, newest first; for administrators."""
         query = {"limit": limit, "principal": principal, "securable": securable}
         query = "&".join(f"{key}={_quote(str(value))}" for key, value in query.items() if value is not None)
-        answer = self.request("GET", f"/api/2.1/isthmus/audit?{query}")
-        return next((value for value in answer.values() if isinstance(value, list)), [])
+        return self.request("GET", f"/api/2.1/isthmus/audit?{query}")["entries"]
 
     def post_lineage(self, event):
         native.call(lib.ist_catalog_post_lineage, self.pointer, _c(event))

@@ -25,6 +25,15 @@ def fresh(server):
     server.delete_schema(name, force=True)
 
 
+@pytest.fixture
+def alice(server):
+    """A user without any grant: (name, connection as her)."""
+    name = f"alice-{uuid.uuid4().hex[:8]}@example.org"
+    server.create_user(name, "Alice")
+    yield name, isthmus.Catalog(server.uri, server.create_token(name, days=1))
+    server.delete_user(name)
+
+
 def test_objects_of_every_kind(server, fresh, tmp_path):
     files = tmp_path / "files"
     files.mkdir()
@@ -114,3 +123,80 @@ def test_any_request(server):
     assert server.request("GET", "/api/2.1/unity-catalog/metastore_summary")["metastore_id"]
     with pytest.raises(errors.NotFoundError):
         server.request("GET", "/api/2.1/unity-catalog/nothing")
+
+
+def test_grants(server, fresh, alice):
+    name, hers = alice
+    table = f"{fresh}.t"
+    isthmus.write_deltalake(table, {"id": [1]})
+    with pytest.raises(errors.NotFoundError):
+        hers.get_table(table)
+    server.grant("use_catalog", "catalog", "main", to=name)
+    assert fresh.split(".")[1] not in [s["name"] for s in hers.list_schemas()]
+    server.grant(["USE SCHEMA"], "schema", fresh, to=name)
+    assert server.grant("SELECT", "table", table, to=name) == {name: ["SELECT"]}
+    assert server.grants("table", table, principal=name) == {name: ["SELECT"]}
+    assert hers.get_table(table)["name"] == "t"
+    hers.credentials(table=table).get()
+    with pytest.raises(errors.ForbiddenError):
+        hers.credentials(table=table, write=True).get()
+    with pytest.raises(errors.ForbiddenError):
+        hers.grant("MODIFY", "table", table, to=name)
+    assert server.revoke("SELECT", "table", table, principal=name) == {}
+    with pytest.raises(errors.NotFoundError):
+        hers.get_table(table)
+    server.revoke("USE CATALOG", "catalog", "main", principal=name)
+
+
+def test_groups_and_owners(server, fresh, alice):
+    name, hers = alice
+    group = f"team-{uuid.uuid4().hex[:8]}"
+    server.create_group(group)
+    server.grant(["USE CATALOG"], "catalog", "main", to=group)
+    server.update("schema", fresh, owner=group)
+    with pytest.raises(errors.NotFoundError):
+        hers.get_schema(fresh)
+    server.add_member(group, name)
+    assert hers.get_schema(fresh)["owner"] == group
+    hers.create_volume(f"{fresh}.mine")
+    server.remove_member(group, name)
+    with pytest.raises(errors.NotFoundError):
+        hers.get_schema(fresh)
+    server.delete_group(group)
+    assert group not in [g["displayName"] for g in server.groups()]
+
+
+def test_tokens_and_oauth(server, alice, monkeypatch):
+    name, hers = alice
+    assert name in [user["userName"] for user in server.users()]
+    mine = hers.create_token(comment="laptop")
+    listed = hers.tokens()
+    assert "laptop" in [token["comment"] for token in listed] and mine not in json.dumps(listed)
+    by_it = isthmus.Catalog(server.uri, mine)
+    by_it.list_catalogs()
+    hers.revoke_token(next(token["token_id"] for token in listed if token["comment"] == "laptop"))
+    with pytest.raises(errors.UnauthenticatedError):
+        by_it.list_catalogs()
+    with pytest.raises(errors.ForbiddenError):
+        hers.create_user("mallory@example.org")
+
+    program = f"nightly-{uuid.uuid4().hex[:8]}"
+    application = server.create_service_principal(program)["applicationId"]
+    monkeypatch.setenv("DATABRICKS_HOST", server.uri)
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", application)
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", server.create_secret(program))
+    oauth = isthmus.Catalog("databricks")
+    assert oauth.list_catalogs() == []
+    server.grant("USE CATALOG", "catalog", "main", to=application)
+    assert [c["name"] for c in oauth.list_catalogs()] == ["main"]
+    server.revoke("USE CATALOG", "catalog", "main", principal=application)
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "wrong")
+    with pytest.raises(errors.UnauthenticatedError, match=application):
+        isthmus.Catalog("databricks").list_catalogs()
+    server.delete_service_principal(program)
+
+
+def test_audit(server, fresh):
+    entries = server.audit(limit=20)
+    assert entries and all("principal" in entry for entry in entries)
+    assert any(fresh in (entry.get("securable") or "") for entry in entries)

@@ -45,17 +45,6 @@ static ist_status append_parameter(ist_buffer *path, const char *key, const char
     return status == IST_OK ? cli_append_encoded(path, value, err) : status;
 }
 
-/* The array in an answer, whichever member it is. */
-static yyjson_val *entries_of(yyjson_val *root)
-{
-    size_t i, max;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach(root, i, max, key, value)
-        if (yyjson_is_arr(value))
-            return value;
-    return NULL;
-}
-
 /* One page of at most `left` entries; *token, in memory of its own, becomes the next one's. */
 static ist_status read_page(cli_call *call, ist_catalog *catalog, int64_t left, char **token, yyjson_mut_doc *all,
                             ist_error *err)
@@ -77,7 +66,7 @@ static ist_status read_page(cli_call *call, ist_catalog *catalog, int64_t left, 
     *token = NULL;
     size_t i, max;
     yyjson_val *entry;
-    yyjson_arr_foreach(entries_of(yyjson_doc_get_root(doc)), i, max, entry)
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "entries"), i, max, entry)
         yyjson_mut_arr_append(yyjson_mut_doc_get_root(all), yyjson_val_mut_copy(all, entry));
     const char *next = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "next_page_token"));
     *token = next && *next ? strdup(next) : NULL;
@@ -88,8 +77,7 @@ static ist_status read_page(cli_call *call, ist_catalog *catalog, int64_t left, 
 
 ist_status cmd_catalog_audit(cli_call *call, ist_error *err)
 {
-    static const char *const members[] = {"at|time|event_time", "principal", "action", "securable", "http|status",
-                                          "detail", NULL};
+    static const char *const members[] = {"time", "principal", "action", "securable", "outcome", "detail", NULL};
     const audit_values *values = call->values;
     ist_catalog *catalog = NULL;
     char *token = NULL;
