@@ -1,5 +1,12 @@
-/* http.c: between libmicrohttpd and the router: one request's way from its first header to the end of its answer. */
+/*
+ * http.c: between libmicrohttpd and the router: one request's way from its first header to the end of its answer.
+ *
+ * Reads are answered in libmicrohttpd's thread. Everything else suspends its connection and waits in a lane; the lane
+ * resumes it, and libmicrohttpd calls again for the answer.
+ */
 #include "server/server_internal.h"
+
+#include "server/audit_trail.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -14,8 +21,12 @@ typedef struct transfer {
     ist__request request;
     ist__reply reply;
     ist__call call;
-    ist_error error; /* of the route or the upload: the answer, once the body is through */
-    char *path;
+    ist__job job;
+    struct MHD_Connection *connection;
+    bool answered;   /* by a lane: the reply is to be sent */
+    ist_error error; /* of the token, the route or the upload: the answer, once the body is through */
+    size_t dropped;  /* bytes of a body that nobody reads */
+    char *path, *method;
     char peer[INET6_ADDRSTRLEN];
 } transfer;
 
@@ -55,13 +66,40 @@ static enum MHD_Result send_reply(const ist_server *server, struct MHD_Connectio
     return result;
 }
 
-static enum MHD_Result refuse(const ist_server *server, struct MHD_Connection *connection, transfer *t,
-                              const ist_error *error)
+static void refuse(transfer *t, const ist_error *error)
 {
     ist__call_refuse(&t->call, error);
-    if (t->match.allow[0] && !t->match.route)
+    if (t->match.allow[0] && !t->match.route && t->reply.http == MHD_HTTP_METHOD_NOT_ALLOWED)
         ist__reply_header(&t->reply, MHD_HTTP_HEADER_ALLOW, t->match.allow, NULL);
-    return send_reply(server, connection, &t->reply);
+}
+
+static void resume(ist__job *job)
+{
+    transfer *t = (transfer *)((char *)job - offsetof(transfer, job));
+    t->answered = true;
+    MHD_resume_connection(t->connection);
+}
+
+static enum MHD_Result wait_in_lane(ist_server *server, transfer *t)
+{
+    MHD_suspend_connection(t->connection);
+    ist__lanes_add(server->lanes, &t->job);
+    return MHD_YES;
+}
+
+/* Answer a request that has its body, here or in a lane. */
+static enum MHD_Result answer(ist_server *server, transfer *t)
+{
+    const ist__route *route = t->match.route;
+    bool refused = t->error.status != IST_OK;
+    if (!refused && route->lane != IST__LANE_READ)
+        return wait_in_lane(server, t);
+    if (refused)
+        refuse(t, &t->error);
+    else
+        ist__call_run(&t->call);
+    t->job.answered = ist__audit_wanted(&t->call);
+    return t->job.answered ? wait_in_lane(server, t) : send_reply(server, t->connection, &t->reply);
 }
 
 /* Requests --------------------------------------------------------------------------------------------------------- */
@@ -126,6 +164,7 @@ static void free_transfer(transfer *t)
     ist__match_free(&t->match);
     ist_buffer_free(&t->body);
     free(t->path);
+    free(t->method);
     free(t);
 }
 
@@ -134,16 +173,23 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
                               const char *method)
 {
     transfer *t = calloc(1, sizeof *t);
-    if (!t || !(t->path = strdup(url))) {
+    if (t) {
+        t->path = strdup(url);
+        t->method = strdup(method);
+    }
+    if (!t || !t->path || !t->method) {
+        free(t ? t->path : NULL);
+        free(t ? t->method : NULL);
         free(t);
         return NULL;
     }
+    t->connection = connection;
     t->body.limit = IST__CATALOG_BODY_MAX + 1; /* and the NUL */
     t->reply = IST__REPLY_INIT;
     ist__match_find(method, url, &t->match, &t->error);
     t->session.local = ((ist__session *)server->catalog->self)->local;
     t->catalog = (ist_catalog){.backend = server->catalog->backend, .self = &t->session};
-    t->request = (ist__request){.method = t->match.route ? t->match.route->method : "",
+    t->request = (ist__request){.method = t->method,
                                 .path = t->path,
                                 .parameter = parameter_of,
                                 .header = header_of,
@@ -155,11 +201,12 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
                           .request = &t->request,
                           .route = t->match.route,
                           .reply = &t->reply};
+    t->job = (ist__job){.call = &t->call, .session = &t->session, .done = resume};
     memcpy(t->call.segment, t->match.segment, sizeof t->call.segment);
     return t;
 }
 
-/* What can be refused before the body is read. */
+/* Who asks, and whether there is a body that must not be read at all. */
 static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *connection, const char *url,
                                      const char *method, void **state)
 {
@@ -170,21 +217,22 @@ static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *
     atomic_fetch_add(&server->requests, 1);
     const ist__route *route = t->match.route;
     const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    ist_error error = IST_ERROR_INIT;
     bool open = route && (route->flags & IST__ROUTE_OPEN);
+    ist_error error = IST_ERROR_INIT;
     if (!open && authenticate(server, connection, method, &t->session.who, &error) != IST_OK)
-        return refuse(server, connection, t, &error);
-    if (!open && !t->session.who) {
-        ist__uc_error(&error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
-        return refuse(server, connection, t, &error);
-    }
-    if (open)
+        t->error = error;
+    else if (!open && !t->session.who)
+        ist__uc_error(&t->error, IST__UC_UNAUTHENTICATED, "a valid token is required: Authorization: Bearer <token>");
+    if (!t->session.who)
         t->session.who = &ist__principal_nobody;
-    if (route && route->upload) {
+    if (t->error.status == IST_OK && route && route->upload) {
         route->upload->begin(&t->call, &t->error);
     } else if (length && strtoull(length, NULL, 10) > IST__CATALOG_BODY_MAX) {
-        ist__uc_error(&error, IST__UC_PAYLOAD_TOO_LARGE, "the body is larger than %d bytes", IST__CATALOG_BODY_MAX);
-        return refuse(server, connection, t, &error);
+        if (t->error.status == IST_OK)
+            ist__uc_error(&t->error, IST__UC_PAYLOAD_TOO_LARGE, "the body is larger than %d bytes",
+                          IST__CATALOG_BODY_MAX);
+        refuse(t, &t->error);
+        return send_reply(server, connection, &t->reply);
     }
     return MHD_YES;
 }
@@ -193,11 +241,15 @@ static enum MHD_Result begin_request(ist_server *server, struct MHD_Connection *
 static enum MHD_Result take_data(transfer *t, const char *data, size_t size)
 {
     const ist__route *route = t->match.route;
-    if (!route || !route->upload)
-        return ist_buffer_append(&t->body, data, size, NULL) == IST_OK ? MHD_YES : MHD_NO;
-    if (t->error.status == IST_OK)
+    if (t->error.status != IST_OK) {
+        t->dropped += size;
+        return t->dropped > IST__CATALOG_BODY_MAX ? MHD_NO : MHD_YES;
+    }
+    if (route->upload) {
         route->upload->data(&t->call, data, size, &t->error);
-    return MHD_YES;
+        return MHD_YES;
+    }
+    return ist_buffer_append(&t->body, data, size, NULL) == IST_OK ? MHD_YES : MHD_NO;
 }
 
 enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
@@ -213,12 +265,11 @@ enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection,
         *data_size = 0;
         return result;
     }
+    if (t->answered)
+        return send_reply(server, connection, &t->reply);
     t->request.body = t->body.data ? t->body.data : "";
     t->request.body_size = t->body.size;
-    if (t->error.status != IST_OK)
-        return refuse(server, connection, t, &t->error);
-    ist__call_run(&t->call);
-    return send_reply(server, connection, &t->reply);
+    return answer(server, t);
 }
 
 void ist__http_completed(void *self, struct MHD_Connection *connection, void **state,

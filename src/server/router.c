@@ -7,6 +7,7 @@
 #include "server/router.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -213,6 +214,7 @@ const char *ist__call_header(const ist__call *call, const char *name)
 
 void ist__call_refuse(ist__call *call, const ist_error *error)
 {
+    snprintf(call->refusal, sizeof call->refusal, "%s", error->message);
     if (call->route && call->route->refuse) {
         empty_reply(call->reply);
         call->route->refuse(call->reply, error);

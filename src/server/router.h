@@ -83,6 +83,7 @@ struct ist__call {
     const char *segment[IST__SEGMENTS_MAX]; /* decoded values of {...} in route->path, in order */
     ist__reply *reply;
     void *upload; /* what route->upload->begin set */
+    char refusal[512]; /* the message of the error that is the answer; "" where it is none */
 };
 
 /*

@@ -3,6 +3,7 @@
  *
  * Unity Catalog's server has its users at /api/1.0/unity-control; Databricks' clients ask the other paths.
  */
+#include "catalog/local/audit.h"
 #include "catalog/local/principals.h"
 #include "server/server_internal.h"
 
@@ -364,6 +365,26 @@ static ist_status change_permissions(ist__call *call, ist_error *err)
     return ist__grants_change(ist__call_session(call), kind, &name, text, &call->reply->body, err);
 }
 
+/* Audit ------------------------------------------------------------------------------------------------------------ */
+
+static ist_status get_audit(ist__call *call, ist_error *err)
+{
+    ist_buffer page_token = IST_BUFFER_INIT, principal = IST_BUFFER_INIT, securable = IST_BUFFER_INIT;
+    ist_status status = IST_OK;
+    int limit;
+    IST_TRY_GOTO(ist__call_integer(call, "limit", &limit, err));
+    IST_TRY_GOTO(ist__call_parameter(call, "page_token", &page_token, err));
+    IST_TRY_GOTO(ist__call_parameter(call, "principal", &principal, err));
+    IST_TRY_GOTO(ist__call_parameter(call, "securable", &securable, err));
+    status = ist__audit_list(ist__call_session(call), limit, page_token.data, principal.data, securable.data,
+                             &call->reply->body, err);
+done:
+    ist_buffer_free(&page_token);
+    ist_buffer_free(&principal);
+    ist_buffer_free(&securable);
+    return status;
+}
+
 /* Routes ----------------------------------------------------------------------------------------------------------- */
 
 #define READ .lane = IST__LANE_READ, .handle
@@ -405,6 +426,7 @@ const ist__route ist__routes_identity[] = {
      .refuse = refuse_oauth},
     {.method = "POST", .path = "/login", READ = login, .flags = IST__ROUTE_OPEN},
     {.method = "POST", .path = "/logout", READ = logout, .flags = IST__ROUTE_OPEN},
+    {.method = "GET", .path = "/api/2.1/isthmus/audit", READ = get_audit},
     {.method = "GET", .path = PERMISSIONS, READ = get_permissions},
     {.method = "PATCH", .path = PERMISSIONS, WRITE = change_permissions},
     {0},

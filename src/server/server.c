@@ -223,7 +223,7 @@ static ist_status start_http(ist_server *server, const char *address, uint16_t p
     if (!address)
         address = "127.0.0.1";
     IST_TRY(parse_address(address, port, &where, err));
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     if (where.any.sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     errno = 0;
@@ -257,6 +257,7 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(set_token(server, options->token, err));
     IST_TRY_GOTO(open_catalog(server, options, err));
     IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
+    IST_TRY_GOTO(ist__lanes_start(((ist__session *)server->catalog->self)->local, &server->lanes, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
     IST_TRY_GOTO(ist__file_signer_set_url(server->file_signer, server->note.url, err));
     server->note.pid = getpid();
@@ -287,6 +288,8 @@ static void stop_http(ist_server *server)
         struct timespec wait = {.tv_nsec = 5000000};
         nanosleep(&wait, NULL);
     }
+    ist__lanes_stop(server->lanes); /* which resumes the connections that waited: libmicrohttpd insists on it */
+    server->lanes = NULL;
     MHD_stop_daemon(server->daemon);
     if (listening != MHD_INVALID_SOCKET)
         close(listening);
@@ -298,6 +301,7 @@ void ist_server_stop(ist_server *server)
         return;
     if (server->daemon)
         stop_http(server);
+    ist__lanes_stop(server->lanes);
     ist__file_broker_stop(server->file_broker);
     ist_catalog_free(server->catalog);
     ist__file_signer_free(server->file_signer);

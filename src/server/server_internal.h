@@ -5,6 +5,7 @@
 #include "catalog/local/local_internal.h"
 #include "catalog/local/principals.h"
 #include "server/file_broker.h"
+#include "server/lanes.h"
 #include "server/router.h"
 
 #include <microhttpd.h>
@@ -22,6 +23,7 @@ struct ist_server {
     ist__file_signer *file_signer;
     ist__file_broker *file_broker; /* NULL where its socket could not be had: then files go over HTTP alone */
     struct MHD_Daemon *daemon;
+    ist__lanes *lanes;
     atomic_int requests; /* under way */
     atomic_bool stopping;
 };

@@ -111,6 +111,8 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
     IST_TRY_GOTO(ist__principals_open(local, err));
     IST_TRY_GOTO(ist__db_open(path, true, &local->writer, err));
     local->writer->generation = &local->generation;
+    local->audit_days = 90;
+    local->audit_entries = 1000000;
     IST_TRY_GOTO(set_places(local, path, storage_root, err));
     local->lineage_days = lineage_days();
     IST_TRY_GOTO(ist__db_begin(local->writer, err));

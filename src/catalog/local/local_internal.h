@@ -22,6 +22,7 @@ struct ist__local {
     atomic_uint next_reader;
     atomic_uint generation;       /* of identities and grants: what was cached under another is stale */
     ist__identity *identity;      /* the principals of the tokens seen */
+    int64_t audit_days, audit_entries; /* how long and how many entries of the audit log are kept */
     char metastore_id[37];
     int lineage_days; /* an edge that no run repeated for so long is forgotten; 0 for never */
     char *home;              /* the folder of the database */

@@ -6,7 +6,7 @@
  */
 #include "catalog/local/schema.h"
 
-#include "util/util.h"
+#include "catalog/local/local_internal.h"
 
 #include <stdio.h>
 
@@ -48,6 +48,23 @@ static const char *const steps[][8] = {
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
+/* What was granted on a securable goes with it, also where it goes because what it is in goes. */
+static ist_status make_triggers(ist__db *db, ist_error *err)
+{
+    for (int i = 0; i < IST__SECURABLE_COUNT; i++) {
+        char sql[400];
+        const char *table = ist__securable_tables[i].table;
+        if (!table)
+            continue;
+        snprintf(sql, sizeof sql,
+                 "CREATE TRIGGER IF NOT EXISTS grants_of_%s AFTER DELETE ON %s BEGIN"
+                 " DELETE FROM grants WHERE securable_id = old.id; END",
+                 table, table);
+        IST_TRY(ist__db_script(db, sql, err));
+    }
+    return IST_OK;
+}
+
 ist_status ist__schema_migrate(ist__db *db, const char *path, bool *fresh, ist_error *err)
 {
     sqlite3_stmt *row;
@@ -60,6 +77,7 @@ ist_status ist__schema_migrate(ist__db *db, const char *path, bool *fresh, ist_e
         return ist_error_set(err, IST_UNSUPPORTED, 0, path,
                              "the catalog database %s has version %d; this Isthmus knows versions up to %d", path,
                              version, STEP_COUNT);
+    bool changed = version < STEP_COUNT;
     for (; version < STEP_COUNT; version++) {
         char stamp[64];
         for (int i = 0; i < 8 && steps[version][i]; i++)
@@ -67,5 +85,5 @@ ist_status ist__schema_migrate(ist__db *db, const char *path, bool *fresh, ist_e
         snprintf(stamp, sizeof stamp, "PRAGMA user_version = %d", version + 1);
         IST_TRY(ist__db_script(db, stamp, err));
     }
-    return IST_OK;
+    return changed ? make_triggers(db, err) : IST_OK;
 }
