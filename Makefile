@@ -54,6 +54,11 @@ build/jars/.ready: jvm/pom.xml | system
 	@mvn -q -B -f jvm/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/jars
 	@touch $@
 
+# Another DuckDB than the one in .venv: the last whose extensions for Delta and Unity Catalog are packages.
+build/duckdb/.ready: python/requirements-duckdb.txt | .venv/.ready
+	@.venv/bin/pip install --quiet --disable-pip-version-check --target build/duckdb --upgrade -r $<
+	@touch $@
+
 build/%/build.ninja: CMakeLists.txt CMakePresets.json cmake/deps.cmake | .venv/.ready
 	@mkdir -p build && cmake --preset $* -DPython_EXECUTABLE=$(VENV)/bin/python >build/configure-$*.log 2>&1 || \
 	  { cat build/configure-$*.log; exit 1; }
@@ -68,7 +73,7 @@ build: build/dev/build.ninja build/jars/.ready
 demo: build
 	@isthmus run examples/bridge.py
 
-check: build build/asan/build.ninja build/tsan/build.ninja
+check: build build/asan/build.ninja build/tsan/build.ninja build/duckdb/.ready
 	@python tests/check.py
 
 asan tsan: %: build/%/build.ninja

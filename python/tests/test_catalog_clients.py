@@ -1,31 +1,174 @@
 """`isthmus serve` as clients written by others see it."""
 
-import glob
 import json
 import os
 import pathlib
-import shutil
 import subprocess
+import sys
+import urllib.request
 
+import deltalake
+import pyarrow as pa
 import pyspark
 import pytest
 
+import isthmus
+
+ROOT = pathlib.Path(__file__).parents[2]
 CLIENTS = pathlib.Path(__file__).parent / "clients"
-JARS = pathlib.Path(os.environ.get("ISTHMUS_JARS", pathlib.Path(__file__).parents[2] / "build/jars"))
+JARS = pathlib.Path(os.environ.get("ISTHMUS_JARS", ROOT / "build/jars"))
 SPARK_JARS = pathlib.Path(pyspark.__file__).parent / "jars"
+DUCKDB = ROOT / "build/duckdb"  # a DuckDB whose extensions for Delta and Unity Catalog can be had (Makefile)
 
 
-def test_unity_catalog_java_client(tmp_path):
+@pytest.fixture
+def server():
+    """(url, token) of the server that the tests run against."""
+    info = json.loads(pathlib.Path(os.environ["ISTHMUS_HOME"], "server.json").read_text())
+    return info["url"], info["token"]
+
+
+def run(*command, **more):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=180, **more)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def ask(server, method, path, body=None):
+    """A call of the REST interface that owes nothing to any client."""
+    url, token = server
+    request = urllib.request.Request(url + path, method=method, data=None if body is None else json.dumps(body).encode(),
+                                     headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+def folder(server, name):
+    place = ask(server, "GET", f"/api/2.1/unity-catalog/tables/{name}")["storage_location"]
+    return urllib.request.url2pathname(place.removeprefix("file://"))
+
+
+# ---- Java ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def java(tmp_path_factory):
+    """Run a class of python/tests/clients."""
+    classes = tmp_path_factory.mktemp("classes")
+    classpath = os.pathsep.join([f"{JARS}/*", f"{SPARK_JARS}/*", str(classes)])
+    run("javac", "-nowarn", "-cp", classpath, "-d", classes, *CLIENTS.glob("*.java"))
+    quiet = CLIENTS / "log4j2.properties"
+    return lambda name, *arguments: run("java", "-Xmx256m", f"-Dlog4j2.configurationFile={quiet}", "-cp", classpath, name,
+                                        *arguments)
+
+
+@pytest.mark.parametrize("area", ["tables", "volumes", "functions", "models", "storage", "commits"])
+def test_unitycatalog_client(java, server, tmp_path, area):
     """unitycatalog-client 0.6.0, the one inside Unity Catalog's Spark connector."""
-    client = glob.glob(f"{JARS}/unitycatalog-client-*.jar")
-    if not client or not shutil.which("javac"):
-        pytest.skip("needs javac and the unitycatalog-client jar (make build/jars/.ready)")
-    support = [jar for name in ("jackson-annotations", "jackson-core-2", "jackson-databind", "jackson-datatype-jsr310",
-                                "jakarta.annotation-api", "jsr305", "slf4j-api", "log4j-api")
-               for jar in glob.glob(f"{SPARK_JARS}/{name}*.jar")]
-    classpath = os.pathsep.join([*client, *support, str(tmp_path)])
-    subprocess.run(["javac", "-cp", classpath, "-d", tmp_path, CLIENTS / "UnityCatalogClient.java"], check=True)
-    server = json.loads(pathlib.Path(os.environ["ISTHMUS_HOME"], "server.json").read_text())
-    run = subprocess.run(["java", "-cp", classpath, "UnityCatalogClient", server["url"], server["token"]],
-                         capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
+    java("UnityCatalogClient", *server, tmp_path, area)
+
+
+def test_unitycatalog_client_grants(java, server, tmp_path):
+    ask(server, "POST", "/api/1.0/unity-control/scim2/Users",
+        {"displayName": "Java", "emails": [{"value": "java-grants@example.com", "primary": True}]})
+    java("UnityCatalogClient", *server, tmp_path, "grants")
+
+
+@pytest.mark.parametrize("api", ["v1", "preview"])
+def test_delta_kernel(java, server, schema, name, api):
+    """delta-kernel-unitycatalog 4.4.0 on a catalog-managed table, by both APIs for commits."""
+    java("DeltaKernelClient", *server, schema, name.split(".")[2], api)
+
+
+# ---- Python ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(server):
+    from databricks.sdk import WorkspaceClient
+
+    url, token = server
+    return WorkspaceClient(host=url, token=token)
+
+
+def test_databricks_sdk_objects(workspace, name, tmp_path):
+    from databricks.sdk.errors import NotFound
+    from databricks.sdk.service import catalog as uc
+
+    isthmus.write_deltalake(name, pa.table({"id": [1]}))
+    table = workspace.tables.get(name)
+    schema, _, short = name.rpartition(".")
+    assert (table.name, table.data_source_format.value, table.columns[0].name) == (short, "DELTA", "id")
+    assert short in [t.name for t in workspace.tables.list(*schema.split("."))]
+    assert workspace.tables.exists(name).table_exists and not workspace.tables.exists(f"{schema}.none").table_exists
+    with pytest.raises(NotFound, match="none"):
+        workspace.tables.get(f"{schema}.none")
+    given = workspace.temporary_table_credentials.generate_temporary_table_credentials(
+        table_id=table.table_id, operation=uc.TableOperation.READ)
+    assert given.url == table.storage_location
+
+    made = workspace.catalogs.create(name="sdk", comment="x", properties={"a": "b"})
+    assert (made.comment, made.properties) == ("x", {"a": "b"})
+    assert workspace.catalogs.update("sdk", comment="y").comment == "y"
+    assert "sdk" in [c.name for c in workspace.catalogs.list()]
+    workspace.schemas.create(name="s", catalog_name="sdk")
+    assert [s.full_name for s in workspace.schemas.list("sdk")] == ["sdk.s"]
+    volume = workspace.volumes.create(catalog_name="sdk", schema_name="s", name="v", volume_type=uc.VolumeType.MANAGED)
+    assert workspace.volumes.update("sdk.s.v", comment="new").comment == "new"
+    assert workspace.volumes.read("sdk.s.v").storage_location == volume.storage_location
+    assert [v.full_name for v in workspace.volumes.list("sdk", "s")] == ["sdk.s.v"]
+    workspace.registered_models.create(catalog_name="sdk", schema_name="s", name="m")
+    assert [m.full_name for m in workspace.registered_models.list(catalog_name="sdk", schema_name="s")] == ["sdk.s.m"]
+    workspace.catalogs.delete("sdk", force=True)
+    assert len(workspace.metastores.summary().metastore_id) == 36
+
+
+def test_databricks_sdk_principals(workspace, server, name):
+    """Users, groups, tokens, a service principal by OAuth; what each may do follows from its grants."""
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.errors import NotFound, PermissionDenied
+    from databricks.sdk.service import catalog as uc
+
+    isthmus.write_deltalake(name, pa.table({"id": [1]}))
+    user = workspace.users.create(user_name=f"{name}@example.com", display_name="Ann")
+    assert user.id in [u.id for u in workspace.users.list()]
+    group = workspace.groups.create(display_name=f"{name} team")
+    assert group.id in [g.id for g in workspace.groups.list()]
+    mine = workspace.tokens.create(comment=name, lifetime_seconds=600)
+    assert mine.token_info.token_id in [t.token_id for t in workspace.tokens.list()]
+    assert WorkspaceClient(host=server[0], token=mine.token_value).current_user.me().user_name == "admin"
+    workspace.tokens.delete(mine.token_info.token_id)
+
+    robot = workspace.service_principals.create(display_name=f"{name} robot")
+    secret = workspace.service_principal_secrets_proxy.create(service_principal_id=robot.id)
+    as_robot = WorkspaceClient(host=server[0], client_id=robot.application_id, client_secret=secret.secret)
+    assert as_robot.current_user.me().display_name == f"{name} robot"
+    with pytest.raises((NotFound, PermissionDenied)):
+        as_robot.tables.get(name)
+
+    catalog, schema, _ = name.split(".")
+    for kind, target, privilege in (("catalog", catalog, uc.Privilege.USE_CATALOG),
+                                    ("schema", f"{catalog}.{schema}", uc.Privilege.USE_SCHEMA),
+                                    ("table", name, uc.Privilege.SELECT)):
+        workspace.grants.update(kind, target, changes=[
+            uc.PermissionsChange(principal=robot.application_id, add=[privilege])])
+    found = workspace.grants.get("table", name).privilege_assignments
+    assert [(g.principal, g.privileges) for g in found] == [(robot.application_id, [uc.Privilege.SELECT])]
+    id = as_robot.tables.get(name).table_id
+    vend = as_robot.temporary_table_credentials.generate_temporary_table_credentials
+    assert vend(table_id=id, operation=uc.TableOperation.READ).url.startswith("file:///")
+    with pytest.raises(PermissionDenied, match="MODIFY"):
+        vend(table_id=id, operation=uc.TableOperation.READ_WRITE)
+
+
+# ---- DuckDB ----------------------------------------------------------------------------------------------------------
+
+
+def test_duckdb(server, name):
+    """DuckDB's extensions for Delta and Unity Catalog: by name, reading and appending."""
+    isthmus.write_deltalake(name, pa.table({"id": [1, 2, 3], "word": ["a", "b", None]}))
+    schema, table = name.split(".")[1:]
+    found = run(sys.executable, CLIENTS / "duckdb_client.py", DUCKDB, *server, f"{schema}.{table}",
+                env={"PYTHONPATH": str(DUCKDB), "HOME": os.environ["ISTHMUS_HOME"]})
+    assert json.loads(found) == [[1, "a"], [2, "b"], [3, None], [4, "d"]]
+    assert deltalake.DeltaTable(folder(server, name)).version() == 1

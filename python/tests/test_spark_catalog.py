@@ -1,5 +1,6 @@
 """isthmus-spark.jar on `isthmus serve`: the catalog plugin, the lineage listener and the plan reader."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -234,6 +235,90 @@ def test_table_of_another_client(spark, name, schema):
     assert rows(spark, f"SELECT id, coalesce(word, '-') FROM {name}") == [(1, "-"), (2, "-"), (3, "late")]
 
 
+# ---- catalog-managed tables ------------------------------------------------------------------------------------------
+
+MANAGED = "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')"
+
+
+def log_files(name):
+    log = pathlib.Path(folder(name), "_delta_log")
+    return sorted(file.name for file in log.glob("*.json")), sorted(f.name for f in log.glob("_staged_commits/*.json"))
+
+
+def test_catalog_managed_table(session, name):
+    """The server ratifies each commit: every statement that writes, and reads by name, by version and by another API."""
+    session.sql(f"CREATE TABLE {name} (id BIGINT, word STRING) {MANAGED}")
+    session.sql(f"INSERT INTO {name} VALUES (1, 'a'), (2, 'b')")
+    session.sql(f"UPDATE {name} SET word = 'z' WHERE id = 1")
+    session.sql(f"DELETE FROM {name} WHERE id = 2")
+    session.sql(f"""MERGE INTO {name} t USING (SELECT 5L AS id, 'q' AS word) s ON t.id = s.id
+                    WHEN NOT MATCHED THEN INSERT *""")
+    session.range(6, 7).selectExpr("id", "'more' AS word").write.mode("append").saveAsTable(name)
+    session.sql(f"ALTER TABLE {name} ADD COLUMN late INT")
+    assert rows(session, f"SELECT id, word, late FROM {name}") == [(1, "z", None), (5, "q", None), (6, "more", None)]
+    assert rows(session, f"SELECT * FROM {name} VERSION AS OF 1") == [(1, "a"), (2, "b")]
+
+    table = info(name)
+    assert table["properties"]["delta.feature.catalogManaged"] == "supported"
+    assert table["properties"]["io.unitycatalog.tableId"] == table["table_id"]
+    assert [column["name"] for column in table["columns"]] == ["id", "word", "late"]
+    catalog, schema, short = name.split(".")
+    loaded = ask("GET", f"/api/2.1/unity-catalog/delta/v1/catalogs/{catalog}/schemas/{schema}/tables/{short}")
+    assert loaded["latest-table-version"] == 6
+    published, staged = log_files(name)
+    assert published[0] == f"{0:020}.json" and [int(file[:20]) for file in staged] == [1, 2, 3, 4, 5, 6]
+
+
+def test_catalog_managed_table_as_select_and_replaced(spark, name):
+    spark.sql(f"CREATE TABLE {name} {MANAGED} AS SELECT id FROM range(5)")
+    kept = info(name)
+    spark.sql(f"CREATE OR REPLACE TABLE {name} (word STRING)")
+    spark.sql(f"INSERT INTO {name} VALUES ('x')")
+    assert rows(spark, f"SELECT * FROM {name}") == [("x",)]
+    assert rows(spark, f"SELECT count(*) FROM {name} VERSION AS OF 0") == [(5,)]
+    assert info(name)["table_id"] == kept["table_id"]
+    assert [column["name"] for column in info(name)["columns"]] == ["word"]
+    spark.sql(f"CREATE TABLE {name}_like LIKE {name} {MANAGED}")
+    assert info(f"{name}_like")["properties"]["delta.feature.catalogManaged"] == "supported"
+    spark.sql(f"CREATE TABLE {name}_plain LIKE {name}")
+    assert deltalake.DeltaTable(folder(f"{name}_plain")).schema().fields[0].name == "word"
+    spark.sql(f"DROP TABLE {name}")
+    assert info(name) is None
+
+
+def test_catalog_managed_table_is_refused_elsewhere(spark, name, tmp_path):
+    with pytest.raises(AnalysisException, match="at a LOCATION of its own cannot be catalog-managed"):
+        spark.sql(f"CREATE TABLE {name} (id INT) LOCATION '{tmp_path}/t' {MANAGED}")
+    spark.sql(f"CREATE TABLE {name} (id INT) {MANAGED}")
+    with pytest.raises(Exception, match="Path-based access is not allowed for Catalog-Managed"):
+        spark.sql(f"INSERT INTO delta.`{folder(name)}` VALUES (1)")
+
+
+def test_many_write_one_catalog_managed_table(spark, name):
+    """Each version has one winner, and no row is lost or doubled."""
+    spark.sql(f"CREATE TABLE {name} (id BIGINT) {MANAGED}")
+
+    def append(i):
+        spark.sql(f"INSERT INTO {name} VALUES ({i})")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, range(8)))
+    assert rows(spark, f"SELECT id FROM {name}") == [(i,) for i in range(8)]
+    assert sorted(row["version"] for row in spark.sql(f"DESCRIBE HISTORY {name}").collect()) == list(range(9))
+
+
+def test_second_catalog(spark, name):
+    """Every catalog of the server is one setting away."""
+    catalog = name.split(".")[2] + "_catalog"
+    ask("POST", "/api/2.1/unity-catalog/catalogs", {"name": catalog})
+    spark.conf.set(f"spark.sql.catalog.{catalog}", "io.isthmus.spark.IsthmusCatalog")
+    spark.sql(f"CREATE SCHEMA {catalog}.s")
+    spark.sql(f"CREATE TABLE {catalog}.s.t {MANAGED} AS SELECT 1 AS x")
+    spark.sql(f"INSERT INTO {catalog}.s.t SELECT x + 1 FROM {catalog}.s.t")
+    spark.sql(f"CREATE TABLE {name} AS SELECT * FROM {catalog}.s.t")
+    assert rows(spark, f"SELECT * FROM {name}") == [(1,), (2,)]
+
+
 # ---- schemas and names -----------------------------------------------------------------------------------------------
 
 
@@ -347,6 +432,56 @@ def test_not_a_catalog_server(spark):
     spark.conf.set("spark.sql.catalog.odd.uri", "127.0.0.1:8080")
     with pytest.raises(AnalysisException, match="must be of the form http://host:port"):
         spark.table("odd.tests.t").collect()
+
+
+# ---- grants ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ann(spark, name):
+    """A session of a user who may do nothing yet, and `grant(privileges, on what kind, of what name)` for her."""
+    who = f"{name}@example.com"
+    ask("POST", "/api/1.0/unity-control/scim2/Users",
+        {"displayName": "Ann", "emails": [{"value": who, "primary": True}]})
+    made = ask("POST", "/api/2.0/token-management/on-behalf-of/tokens",
+               {"application_id": who, "lifetime_seconds": 3600, "comment": "test"})
+
+    def grant(kind, target, *privileges, remove=()):
+        ask("PATCH", f"/api/2.1/unity-catalog/permissions/{kind}/{target}",
+            {"changes": [{"principal": who, "add": list(privileges), "remove": list(remove)}]})
+
+    session = spark.newSession()
+    session.conf.set("spark.sql.catalog.main.token", made["token_value"])
+    session.grant = grant
+    return session
+
+
+@pytest.mark.parametrize("properties", ["", MANAGED])
+def test_grants(spark, ann, name, properties):
+    """What each session sees and may do is what its token's principal may; a refusal names what is missing."""
+    spark.sql(f"CREATE TABLE {name} (id INT) {properties}")
+    spark.sql(f"INSERT INTO {name} VALUES (1)")
+    schema = name.rpartition(".")[0]
+    with pytest.raises(AnalysisException):
+        ann.table(name).collect()
+    ann.grant("catalog", "main", "USE_CATALOG")
+    ann.grant("schema", schema, "USE_SCHEMA")
+    assert name.split(".")[2] not in [row["tableName"] for row in ann.sql(f"SHOW TABLES IN {schema}").collect()]
+    ann.grant("table", name, "SELECT")
+    assert rows(ann, f"SELECT * FROM {name}") == [(1,)]
+    for statement in (f"INSERT INTO {name} VALUES (2)", f"DELETE FROM {name} WHERE id = 1",
+                      f"ALTER TABLE {name} ADD COLUMN word STRING"):
+        with pytest.raises(AnalysisException, match=f"{name}.*MODIFY"):
+            ann.sql(statement)
+    with pytest.raises(AnalysisException, match="CREATE_TABLE|CREATE TABLE"):
+        ann.sql(f"CREATE TABLE {name}_other (id INT)")
+    ann.grant("table", name, "MODIFY")
+    ann.sql(f"INSERT INTO {name} VALUES (2)")
+    assert rows(spark, f"SELECT * FROM {name}") == [(1,), (2,)]
+    ann.grant("table", name, remove=["SELECT", "MODIFY"])
+    with pytest.raises(AnalysisException):
+        ann.table(name).collect()
+    assert spark.table(name).count() == 2
 
 
 # ---- lineage ---------------------------------------------------------------------------------------------------------

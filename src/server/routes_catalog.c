@@ -74,6 +74,21 @@ done:
     return status;
 }
 
+/* Databricks' clients ask so. A table that the caller may not know of does not exist for him. */
+static ist_status table_exists(ist__call *call, ist_error *err)
+{
+    ist_buffer table = IST_BUFFER_INIT;
+    ist_error why = {0};
+    ist_status status = ist_catalog_get(call->catalog, IST_SECURABLE_TABLE, call->segment[0], &table, &why);
+    ist_buffer_free(&table);
+    if (status != IST_OK && status != IST_NOT_FOUND) {
+        if (err)
+            *err = why;
+        return status;
+    }
+    return ist_buffer_printf(&call->reply->body, err, "{\"table_exists\":%s}", status == IST_OK ? "true" : "false");
+}
+
 static ist_status get_metastore(ist__call *call, ist_error *err)
 {
     return ist__catalog_get_metastore(call->catalog, &call->reply->body, err);
@@ -90,6 +105,7 @@ const ist__route ist__routes_catalog[] = {
     IST__OBJECT_ROUTES(API("/tables"), IST_SECURABLE_TABLE),
     IST__OBJECT_ROUTES(API("/schemas"), IST_SECURABLE_SCHEMA),
     IST__OBJECT_ROUTES(API("/catalogs"), IST_SECURABLE_CATALOG),
+    {.method = "GET", .path = API("/tables/{full_name}/exists"), .lane = IST__LANE_READ, .handle = table_exists},
     {.method = "POST", .path = API("/staging-tables"), .lane = IST__LANE_WRITE, .handle = create_staging_table},
     {.method = "GET", .path = API("/metastore_summary"), .lane = IST__LANE_READ, .handle = get_metastore},
     {.method = "GET", .path = IST__HEALTH_PATH, .lane = IST__LANE_READ, .handle = get_health,

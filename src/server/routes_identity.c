@@ -253,6 +253,13 @@ static ist_status oauth_metadata(ist__call *call, ist_error *err)
                              url, url, url);
 }
 
+/* Where Databricks' clients look first, and without which they find no OAuth at an unknown host. */
+static ist_status host_metadata(ist__call *call, ist_error *err)
+{
+    return ist_buffer_printf(&call->reply->body, err, "{\"oidc_endpoint\":\"%s/oidc\"}",
+                             call->server ? ist_server_url(call->server) : "");
+}
+
 /* Unity Catalog's exchange of an identity provider's token for its own. */
 static ist_status exchange_token(ist__call *call, ist_error *err)
 {
@@ -422,6 +429,7 @@ const ist__route ist__routes_identity[] = {
     {.method = "DELETE", .path = SECRETS "/{secret_id}", WRITE = delete_secret},
     {.method = "GET", .path = "/oidc/.well-known/oauth-authorization-server", READ = oauth_metadata,
      .flags = IST__ROUTE_OPEN},
+    {.method = "GET", .path = "/.well-known/databricks-config", READ = host_metadata, .flags = IST__ROUTE_OPEN},
     {.method = "POST", .path = "/oidc/v1/token", WRITE = oauth_token, .flags = IST__ROUTE_OPEN,
      .refuse = refuse_oauth},
     {.method = "POST", .path = "/login", READ = login, .flags = IST__ROUTE_OPEN},

@@ -269,6 +269,33 @@ static const char *const action_names[IST__ACTION_COUNT] = {
     [IST__ACTION_CREATE_MANAGED_STORAGE] = "put managed storage in",
 };
 
+/* One of the privileges of a mask, for a message: what can be granted for just this before what gives more. */
+static const char *privilege_of(uint32_t mask)
+{
+    for (int i = 0; i < PRIVILEGE_COUNT; i++)
+        if ((mask & ~(uint32_t)MANAGE) & BIT(i))
+            return privileges[i].name;
+    return mask & MANAGE ? "MANAGE" : "OWNER";
+}
+
+/* " and MODIFY on the table" for each privilege that the rule's last way, the one by grants, asks for in vain. */
+static ist_status describe_missing(const holdings *h, ist__action action, ist_securable kind, ist_buffer *out,
+                                   ist_error *err)
+{
+    const struct rule *rule = find_rule(action, kind);
+    const char *const levels[] = {"metastore", "catalog", "schema", ist__securable_type(kind)};
+    if (!rule)
+        return ist_buffer_append_string(out, " and to be an administrator", err);
+    const clause *way = &rule->clauses[rule->count - 1];
+    for (int level = 0; level < LEVEL_COUNT; level++) {
+        const uint32_t needed[] = {way->any[level], way->also[level]};
+        for (int i = 0; i < 2; i++)
+            if (needed[i] && !(needed[i] & h->at[level]))
+                IST_TRY(ist_buffer_printf(out, err, " and %s on the %s", privilege_of(needed[i]), levels[level]));
+    }
+    return IST_OK;
+}
+
 ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action, const ist__chain *chain,
                           ist_error *err)
 {
@@ -282,8 +309,14 @@ ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action
         return IST_OK;
     if (!may(who, &h, IST__ACTION_SEE, kind))
         return ist__uc_error(err, ist__securable_tables[kind].missing, "%s not found", ist__securable_label(kind));
-    return ist__uc_error(err, IST__UC_PERMISSION_DENIED, "%s may not %s this %s", who->name, action_names[action],
-                         ist__securable_type(kind));
+    ist_buffer missing = IST_BUFFER_INIT;
+    ist_status status = describe_missing(&h, action, kind, &missing, err);
+    if (status == IST_OK)
+        status = ist__uc_error(err, IST__UC_PERMISSION_DENIED, "%s may not %s this %s: that needs %s", who->name,
+                               action_names[action], ist__securable_type(kind),
+                               missing.data ? missing.data + sizeof " and " - 1 : "more");
+    ist_buffer_free(&missing);
+    return status;
 }
 
 bool ist__may_see(ist__session *session, ist__db *db, const ist__chain *parent, ist_securable kind, const char *id,

@@ -60,6 +60,7 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamespaces {
     /** Whether Delta commits by the API that Unity Catalog has for it (the default), or by its preview. */
     private static final String DELTA_API = "deltaRestApi.enabled";
+    private static final String CATALOG_MANAGED = "delta.feature.catalogManaged";
     /** Settings of a table's own: versions and features follow from the others, the rest names what is in its files. */
     private static final List<String> NOT_LIKE = List.of("delta.minReaderVersion", "delta.minWriterVersion",
         "delta.feature.", "delta.columnMapping.maxColumnId", "delta.rowTracking.materialized", "delta.inCommitTimestamp",
@@ -257,6 +258,10 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         String location = properties.get(TableCatalog.PROP_LOCATION);
         if (location == null && properties.containsKey(TableCatalog.PROP_EXTERNAL)) {
             throw Failure.raise(names.fullName(ident) + ": an EXTERNAL table needs a LOCATION");
+        }
+        if (location != null && "supported".equalsIgnoreCase(properties.get(CATALOG_MANAGED))) {
+            throw Failure.raise(names.fullName(ident) + ": a table at a LOCATION of its own cannot be catalog-managed ("
+                + CATALOG_MANAGED + "): others may write there without asking the server. Leave one of the two out");
         }
         return location == null ? names.reserve(ident) : new Names.Entry("", qualify(location), false, null);
     }
