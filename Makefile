@@ -73,7 +73,18 @@ build: build/dev/build.ninja build/jars/.ready
 demo: build
 	@isthmus run examples/bridge.py
 
-check: build build/asan/build.ninja build/tsan/build.ninja build/duckdb/.ready
+# Services that the tests of cloud storage run on this machine.
+EMULATORS_GO := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c github.com/fsouza/fake-gcs-server@v1.56.1
+EMULATORS_NPM := azurite@3.37.0
+build/emulators/.ready:
+	@echo "Building the storage emulators for the tests (minutes, once)"
+	@mkdir -p build/emulators
+	@for m in $(EMULATORS_GO); do GOBIN=$(CURDIR)/build/emulators GOFLAGS=-buildvcs=false go install $$m \
+	  >>build/emulators/log 2>&1 || { cat build/emulators/log; exit 1; }; done
+	@npm install --prefix build/emulators --silent --no-audit --no-fund $(EMULATORS_NPM) >>build/emulators/log 2>&1
+	@touch $@
+
+check: build build/asan/build.ninja build/tsan/build.ninja build/duckdb/.ready build/emulators/.ready
 	@python tests/check.py
 
 asan tsan: %: build/%/build.ninja

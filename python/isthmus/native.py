@@ -242,13 +242,18 @@ def _schema(function, pointer):
 
 
 class Store(Handle):
-    """ist_store: the location of a table, and who commits there (the storage itself)."""
+    """ist_store: the location of a table, and who commits there (the storage itself).
+
+    credentials   of Catalog.credentials; without them the environment's
+    """
 
     committer = ffi.NULL
 
-    def __init__(self, uri, create=False):
+    def __init__(self, uri, create=False, credentials=None):
         options = ffi.new("ist_store_options *", lib.ist_store_options_init())
         options.create = create
+        if credentials is not None:
+            options.credentials = credentials.pointer
         self._own(_open(lib.ist_store_open, "ist_store", _c(uri), options), lib.ist_store_free)
 
     @property

@@ -423,6 +423,12 @@ static bool block_copy(const block *from, uint64_t offset, void *data, size_t si
     return true;
 }
 
+/* Which version of an object an answer is about. */
+static const char *version_of(const ist__http_reply *reply)
+{
+    return reply->generation[0] ? reply->generation : reply->etag;
+}
+
 /* Read exactly these bytes of the object that was opened. */
 static ist_status read_range(cloud_reader *reader, uint64_t offset, void *data, size_t size, ist_error *err)
 {
@@ -434,8 +440,9 @@ static ist_status read_range(cloud_reader *reader, uint64_t offset, void *data, 
     ist_status status = send_call(reader->store, &call, NULL, data, size, &reply, err);
     if (status != IST_OK)
         on_the_way(reader->store, "read", reader->path, err);
-    else if (reply.status == 412)
-        status = ist_error_set(err, IST_IO, 412, reader->path, "%s/%s was replaced while it was read",
+    else if (reply.status == 412 || reply.status == 416 ||
+             (reply.status / 100 == 2 && strcmp(version_of(&reply), reader->etag) != 0))
+        status = ist_error_set(err, IST_IO, reply.status, reader->path, "%s/%s was replaced while it was read",
                                reader->store->base.uri, reader->path);
     else if (reply.status / 100 != 2)
         status = failed(reader->store, "read", reader->path, &reply, err);
@@ -463,9 +470,7 @@ static ist_status open_by_suffix(cloud_reader *reader, ist_error *err)
                                reader->store->backend->name, reader->store->base.uri, reader->path);
     } else {
         reader->base.size = reply.size;
-        memcpy(reader->etag, reply.etag, sizeof reader->etag);
-        if (reply.generation[0])
-            snprintf(reader->etag, sizeof reader->etag, "%s", reply.generation);
+        snprintf(reader->etag, sizeof reader->etag, "%s", version_of(&reply));
         reader->tail = (block){end.data, reply.size - end.size, end.size};
         end = (ist_buffer)IST_BUFFER_INIT;
     }
@@ -479,7 +484,7 @@ static ist_status open_by_stat(cloud_reader *reader, ist_error *err)
     ist__http_reply reply = {0};
     ist_status status = head(reader->store, reader->path, reader->key, &reply, err);
     reader->base.size = reply.size;
-    memcpy(reader->etag, reply.etag, sizeof reader->etag);
+    snprintf(reader->etag, sizeof reader->etag, "%s", version_of(&reply));
     ist__http_reply_free(&reply);
     size_t size = reader->base.size < TAIL_SIZE ? (size_t)reader->base.size : TAIL_SIZE;
     if (status != IST_OK || size == 0)

@@ -236,6 +236,35 @@ static void test_store_http_store__refused_credentials_are_renewed_once(void **s
     conformance_close(store);
 }
 
+/* The credentials that a writer began with are refused in the middle: the rest goes with new ones. */
+static void test_store_http_store__credentials_may_expire_in_mid_write(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"first", "second", "third"};
+    ist_error err = IST_ERROR_INIT;
+    provider p = {0, tokens};
+    ist_credentials *credentials;
+    ist_store_writer *writer;
+    char *bytes = make_bytes(BIG);
+    assert_ok(ist_credentials_new(&provider_ops, &p, &credentials, &err), err);
+    ist_store *store = open_fake(credentials);
+    ist_credentials_free(credentials);
+    fake->token = "first";
+    assert_ok(ist_store_writer_open(store, "x", &writer, &err), err);
+    assert_ok(ist_store_writer_write(writer, bytes, 10 << 20, &err), err);
+    while (fake->requests < 2) /* begin, and the first part */
+        usleep(1000);
+    usleep(2100000);
+    fake->token = "second";
+    assert_ok(ist_store_writer_write(writer, bytes + (10 << 20), BIG - (10 << 20), &err), err);
+    assert_ok(ist_store_writer_close(writer, &err), err);
+    ist_store_writer_free(writer);
+    assert_int_equal(p.asked, 2); /* parts that were refused at the same time share one answer */
+    assert_bytes(store, "x", bytes, BIG);
+    free(bytes);
+    conformance_close(store);
+}
+
 static void test_store_http_store__says_what_is_missing(void **state)
 {
     (void)state;
@@ -272,6 +301,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_store_http_store__a_lost_answer_does_not_turn_the_winner_away),
         cmocka_unit_test(test_store_http_store__a_lost_answer_to_the_last_request_of_an_upload),
         cmocka_unit_test(test_store_http_store__refused_credentials_are_renewed_once),
+        cmocka_unit_test(test_store_http_store__credentials_may_expire_in_mid_write),
         cmocka_unit_test(test_store_http_store__says_what_is_missing),
     };
     int failed = run_group(on_any, argc, argv);
