@@ -41,7 +41,7 @@ typedef struct ist_catalog_options {
     const char *token;
     const char *storage_root; /* local only: where managed tables live; NULL for the database's folder + /warehouse */
     const char *ca_file; /* PEM file of the authorities that https is checked against; NULL for $ISTHMUS_CA_FILE, else
-                            the file that server.json names, else the system's */
+                            the system's */
     int64_t timeout_ms;  /* most time that one call takes, with all its attempts; 0 for two minutes */
 } ist_catalog_options;
 

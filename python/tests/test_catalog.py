@@ -1,8 +1,12 @@
 """isthmus.Catalog against `isthmus serve`."""
 
 import concurrent.futures
+import http.server
 import json
 import os
+import ssl
+import subprocess
+import threading
 import uuid
 
 import pytest
@@ -117,6 +121,45 @@ def test_where_to_connect(server, monkeypatch, tmp_path):
         pass
     with pytest.raises(errors.BadInputError, match="closed"):
         closed.list_catalogs()
+
+
+def test_https_is_always_verified(tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True)
+    seen = []
+
+    class Peer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers["Authorization"])
+            body = b'{"name": "main"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    peer = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    peer.socket = context.wrap_socket(peer.socket, server_side=True)
+    threading.Thread(target=peer.serve_forever, daemon=True).start()
+    uri = f"https://localhost:{peer.server_port}"
+    try:
+        with pytest.raises(errors.UnauthenticatedError, match="does not prove who it is"):
+            isthmus.Catalog(uri, "secret").get("catalog", "main")
+        with pytest.raises(errors.UnauthenticatedError):  # another name than the certificate's
+            isthmus.Catalog(uri.replace("localhost", "127.0.0.1"), "secret", certificate).get("catalog", "main")
+        assert seen == []
+        assert isthmus.Catalog(uri, "secret", certificate).get("catalog", "main")["name"] == "main"
+        monkeypatch.setenv("ISTHMUS_CA_FILE", str(certificate))
+        assert isthmus.Catalog(uri, "secret").get("catalog", "main")["name"] == "main"
+        assert seen == ["Bearer secret"] * 2
+    finally:
+        peer.shutdown()
 
 
 def test_any_request(server):
