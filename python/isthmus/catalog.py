@@ -12,6 +12,7 @@ from isthmus._native import ffi, lib
 from isthmus.native import _c
 
 DEFAULT_CATALOG = "main"
+NO_CREDENTIALS = (400, 403, 501)  # HTTP statuses of a server that has the table, and no write credentials for it
 
 
 KINDS = {
@@ -419,7 +420,15 @@ class Place:
         """The table's store to "read", "write" or "create" it, by name with credentials for that from the catalog."""
         if self.name is None:
             return native.Store(self.uri, create=operation == "create")
-        store = native.TableStore(connect(), self.name, operation)
+        try:
+            store = native.TableStore(connect(), self.name, operation)
+        except errors.IsthmusError as error:
+            if operation == "read" or self.info is None or error.code not in NO_CREDENTIALS:
+                raise
+            raise errors.WriteCredentialsError(
+                f"table {self.name}: the catalog gives no credentials to write it ({error.args[0]}). Either let this "
+                "principal have SELECT and MODIFY on it, or write it in a process with a Spark session, which then inserts "
+                "the rows (Dataset.write_databricks_table does so)", error.where, error.code) from error
         self.uri = store.uri
         return store
 

@@ -44,6 +44,10 @@ class ForbiddenError(IsthmusError, PermissionError):
     """The principal may not."""
 
 
+class WriteCredentialsError(ForbiddenError):
+    """The catalog gives no credentials to write a table's storage; an engine that the catalog trusts may be able to."""
+
+
 class UnsupportedError(IsthmusError, NotImplementedError):
     """A table feature, type or operation that Isthmus does not implement."""
 

@@ -13,6 +13,9 @@ import functools
 import logging
 import math
 import os
+import shutil
+import sys
+import tempfile
 import uuid
 
 import pyarrow as pa
@@ -290,6 +293,10 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
     overwriteSchema  with mode "overwrite": the dataset's schema replaces the table's
     partition_by     columns to partition a new table by
 
+    Where the catalog gives no write credentials and this process has a Spark session, the rows are staged as Parquet (in
+    $_RAY_UC_VOLUMES_FUSE_TEMP_DIR, else the temporary folder) and Spark inserts them; a warning says so, and None is
+    returned. Otherwise the CommitResult.
+
     Nothing becomes visible before all rows are written. Raises before the dataset is executed: BadInputError (name, mode),
     NotFoundError (no such catalog or schema, no server), AlreadyExistsError (mode).
     """
@@ -306,16 +313,41 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
     schema = self.schema(fetch_if_missing=False)
     sink = DeltaDatasink(place, mode, inputs_of(self), _write_bytes(self, schema), merge_schema=mergeSchema,
                          overwrite_schema=overwriteSchema, partition_by=partition_by)
-    if schema is not None:
-        sink.on_write_start(schema)  # known without executing anything: so are its errors
     try:
+        if schema is not None:
+            sink.on_write_start(schema)  # known without executing anything: so are its errors
         self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
     except Exception as error:
         told = _told(error)
+        if isinstance(told, errors.WriteCredentialsError) and _spark_session():
+            return _insert_by_spark(self, place.name, mode, mergeSchema, overwriteSchema, told)
         if told is None:
             raise
         raise told from None
     return sink.result
+
+
+def _spark_session():
+    """The Spark session of this process; None without one."""
+    sql = sys.modules.get("pyspark.sql")
+    return sql.SparkSession.getActiveSession() if sql else None
+
+
+def _insert_by_spark(dataset, name, mode, merge_schema, overwrite_schema, refused):
+    """Stage the rows as Parquet where Spark can read them, and let Spark, which the catalog trusts, write the table."""
+    logger.warning("%s. Staging the rows for Spark to insert.", refused.args[0].partition(". Either")[0])
+    root = os.environ.get("_RAY_UC_VOLUMES_FUSE_TEMP_DIR") or os.environ.get("RAY_UC_VOLUMES_FUSE_TEMP_DIR")
+    folder = tempfile.mkdtemp(prefix="isthmus-staged-", dir=root)
+    try:
+        dataset.write_parquet(folder)
+        writer = _spark_session().read.parquet(folder).write.format("delta").mode(mode)
+        if merge_schema:
+            writer = writer.option("mergeSchema", "true")
+        if overwrite_schema:
+            writer = writer.option("overwriteSchema", "true")
+        writer.saveAsTable(name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class ChunkDatasink(Datasink):

@@ -22,7 +22,7 @@ struct ist_table {
 
 static ist_status open_store(ist_table *table, ist_table_operation operation, ist_error *err)
 {
-    ist_buffer request = IST_BUFFER_INIT;
+    ist_buffer request = IST_BUFFER_INIT, granted = IST_BUFFER_INIT;
     ist_store_options options = IST_STORE_OPTIONS_INIT;
     ist_status status;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -32,9 +32,12 @@ static ist_status open_store(ist_table *table, ist_table_operation operation, is
     yyjson_mut_obj_add_str(doc, root, "operation", operation == IST_TABLE_READ ? "READ" : "READ_WRITE");
     IST_TRY_GOTO(ist__json_finish(doc, &request, err));
     IST_TRY_GOTO(ist_catalog_open_credentials(table->catalog, request.data, &options.credentials, err));
+    if (operation != IST_TABLE_READ) /* to be refused now, and not in the middle of a write */
+        IST_TRY_GOTO(ist_credentials_get(options.credentials, &granted, err));
     options.create = operation == IST_TABLE_CREATE;
     status = ist_store_open(table->uri, &options, &table->store, err);
 done:
+    ist__buffer_wipe(&granted);
     ist_credentials_free(options.credentials);
     ist_buffer_free(&request);
     return status;

@@ -1,0 +1,187 @@
+"""Tables whose catalog commits: written by Ray tasks, Ray Data, the command line and processes that die; read by Spark."""
+
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import pytest
+
+import isthmus
+from isthmus import native
+
+MANAGED = {"delta.feature.catalogManaged": "supported"}
+
+
+def log_of(name):
+    folder = urllib.parse.unquote(isthmus.Table(name).uri.removeprefix("file://")) + "/_delta_log"
+    return sorted(file for file in os.listdir(folder) if file.endswith(".json") and "checkpoint" not in file), folder
+
+
+def assert_published(name):
+    """Every version is in the log, none left out, and as it was ratified."""
+    version = isthmus.Table(name).snapshot().version
+    files, folder = log_of(name)
+    assert files == [f"{v:020}.json" for v in range(version + 1)]
+    staged = {}
+    for file in os.listdir(folder + "/_staged_commits"):
+        staged.setdefault(file[:20], []).append(open(f"{folder}/_staged_commits/{file}").read())
+    for v in range(1, version + 1):
+        assert open(f"{folder}/{v:020}.json").read() in staged[f"{v:020}"]
+
+
+def create(name):
+    return isthmus.write_deltalake(name, {"task": [-1], "n": [0]}, configuration=MANAGED)
+
+
+def test_the_contract_and_who_may_read_by_path(services, name):
+    create(name)
+    table = isthmus.Table(name)
+    described = table.snapshot().describe()
+    assert {"catalogManaged", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors",
+            "inCommitTimestamp"} <= set(described["features"])
+    info = isthmus.catalog.connect().get_table(name)
+    assert described["properties"]["io.unitycatalog.tableId"] == info["table_id"]
+    assert info["properties"]["delta.feature.catalogManaged"] == "supported"
+    for by_path in (lambda: isthmus.Table(table.uri).snapshot(), lambda: isthmus.write_deltalake(table.uri, {"task": [1]})):
+        with pytest.raises(isthmus.UnsupportedError, match="by its name"):
+            by_path()
+
+
+def test_plain_is_the_default(services, name):
+    isthmus.write_deltalake(name, {"task": [1]})
+    assert "catalogManaged" not in isthmus.Table(name).snapshot().describe()["features"]
+
+
+def test_a_hundred_ray_tasks(cluster, spark, name):
+    import ray
+
+    create(name)
+
+    @ray.remote(num_cpus=0.1, max_retries=0)
+    def append(i):
+        import isthmus
+
+        return isthmus.write_deltalake(name, {"task": [i] * 10, "n": list(range(10))}).version
+
+    versions = ray.get([append.remote(i) for i in range(100)])
+    table = isthmus.Table(name)
+    assert max(versions) == table.snapshot().version
+    rows = table.to_arrow().group_by("task").aggregate([("n", "sum")]).to_pylist()
+    assert {(row["task"], row["n_sum"]) for row in rows} == {(-1, 0)} | {(i, 45) for i in range(100)}
+    assert_published(name)
+    assert spark.table(name).count() == 1001
+
+
+def test_many_processes_without_a_daemon(services, name, tmp_path):
+    """Each commits for itself, so they meet at the catalog."""
+    create(name)
+    script = tmp_path / "append.py"
+    script.write_text(f"import sys, isthmus\nfor i in range(8):\n"
+                      f"    isthmus.write_deltalake({name!r}, {{'task': [int(sys.argv[1])], 'n': [i]}})\n")
+    environment = dict(os.environ, ISTHMUS_SOCKET=str(tmp_path / "nobody"))
+    running = [subprocess.Popen([sys.executable, script, str(i)], env=environment) for i in range(4)]
+    assert [process.wait(120) for process in running] == [0] * 4
+    snapshot = isthmus.Table(name).snapshot()
+    assert (snapshot.version, snapshot.rows) == (32, 33)
+    assert_published(name)
+
+
+def test_overwrite_merge_and_ray_data(cluster, spark, name):
+    import ray
+
+    create(name)
+    assert isthmus.write_deltalake(name, {"task": [1], "x": [0.5]}, schema_mode="merge").version == 1
+    assert [c["name"] for c in isthmus.catalog.connect().get_table(name)["columns"]] == ["task", "n", "x"]
+    assert isthmus.write_deltalake(name, {"task": [2], "n": [2], "x": [1.0]}, mode="overwrite").version == 2
+    ray.data.from_items([{"task": i, "n": i, "x": 0.0} for i in range(50)]).write_databricks_table(name)
+    assert isthmus.read_delta(name).count() == 51
+    assert isthmus.Table(name).snapshot(version=1).rows == 2
+    assert len(isthmus.Table(name).history()) == 4
+    assert spark.table(name).where("x = 1.0").count() == 1
+    assert_published(name)
+
+
+def test_spark_and_ray_take_turns(spark, name):
+    create(name)
+    for i in range(3):
+        spark.sql(f"INSERT INTO {name} VALUES ({i}, 1)")
+        isthmus.write_deltalake(name, {"task": [i], "n": [2]})
+    assert spark.table(name).count() == isthmus.Table(name).snapshot().rows == 7
+
+
+def test_the_command_line(services, name, tmp_path):
+    create(name)
+    (tmp_path / "more.csv").write_text("task,n\n5,6\n")
+    run = lambda *args: subprocess.run([isthmus.services.binary(), "table", *args], check=True, capture_output=True, text=True)
+    for flags in ([], ["--direct"]):
+        run("append", name, str(tmp_path / "more.csv"), *flags)
+    assert [json.loads(line) for line in run("cat", name, "--json").stdout.splitlines()][-1] == {"task": 5, "n": 6}
+    assert json.loads(run("show", name, "--json").stdout)["version"] == 2
+    assert len(json.loads(run("log", name, "--json").stdout)) == 3
+
+
+def test_killed_at_any_moment(services, name, tmp_path):
+    create(name)
+    script = tmp_path / "append.py"
+    script.write_text(f"import sys, isthmus\ni = 0\nwhile True:\n"
+                      f"    isthmus.write_deltalake({name!r}, {{'task': [int(sys.argv[1])], 'n': [i]}},"
+                      f" app_id=f'{{sys.argv[1]}}-{{i}}')\n    print(i, flush=True)\n    i += 1\n")
+    environment = dict(os.environ, ISTHMUS_SOCKET=str(tmp_path / "nobody"))
+    acknowledged = {}
+    chance = random.Random(4)
+    for life in range(6):
+        process = subprocess.Popen([sys.executable, script, str(life)], env=environment, stdout=subprocess.PIPE, text=True)
+        first = process.stdout.readline()  # it runs
+        time.sleep(chance.random() / 5)
+        process.kill()
+        acknowledged[life] = len((first + process.stdout.read()).splitlines())
+        process.wait()
+    isthmus.write_deltalake(name, {"task": [99], "n": [0]})  # publishes what they left
+    rows = isthmus.Table(name).to_arrow().group_by("task").aggregate([("n", "count"), ("n", "max")]).to_pylist()
+    for row in rows:
+        if row["task"] in acknowledged:
+            assert row["n_count"] == row["n_max"] + 1  # none doubled, none left out
+            assert acknowledged[row["task"]] <= row["n_count"] <= acknowledged[row["task"]] + 1
+    assert len(rows) == 8
+    assert_published(name)
+
+
+def test_what_goes_to_workers_shows_no_secret(services, name):
+    create(name)
+    access = isthmus.Table(name).access()
+    assert json.loads(access.for_daemon())["token"] and "token" not in repr(access)
+    again = pickle.loads(pickle.dumps(access))
+    store = again.open("read")
+    assert store is again.open("read") and native.Snapshot(store).rows == 1
+
+
+def test_a_server_that_gives_no_write_credentials(cluster, spark, name, monkeypatch, caplog):
+    """This principal may read the table and no more; Spark asks as another one, who may write it."""
+    import ray
+
+    isthmus.write_deltalake(name, {"task": [1], "n": [1]})
+    admin = isthmus.catalog.connect()
+    reader = f"reader-{time.time_ns()}@example.org"
+    admin.create_user(reader)
+    catalog, schema, _ = name.split(".")
+    admin.grant(["USE CATALOG"], "catalog", catalog, to=reader)
+    admin.grant(["USE SCHEMA"], "schema", f"{catalog}.{schema}", to=reader)
+    admin.grant(["SELECT"], "table", name, to=reader)
+    as_reader = isthmus.catalog.Catalog(admin.uri, admin.create_token(reader))
+    monkeypatch.setattr(isthmus.catalog, "connect", lambda: as_reader)
+    assert isthmus.read_delta(name).count() == 1
+    with pytest.raises(isthmus.ForbiddenError, match=f"{name}.*MODIFY"):
+        isthmus.write_deltalake(name, {"task": [2], "n": [2]})
+    rows = ray.data.from_items([{"task": 3, "n": 3}])
+    with caplog.at_level("WARNING", "isthmus"):
+        rows.write_databricks_table(name)
+    assert "gives no credentials" in caplog.text and "Spark" in caplog.text
+    assert sorted(row["task"] for row in isthmus.read_delta(name).take_all()) == [1, 3]
+    monkeypatch.setattr(isthmus.ray, "_spark_session", lambda: None)
+    with pytest.raises(isthmus.ForbiddenError, match="Spark session"):
+        rows.write_databricks_table(name)
