@@ -93,7 +93,10 @@ def server(clouds, tokens, tmp_path_factory):
     port = emulators.free_port()
     command = [COMMAND, "serve", "--port", str(port), "--storage-config", str(config)]
     with emulators.process(command, port, home / "log", env={**os.environ, "ISTHMUS_HOME": str(home)}):
-        yield isthmus.Catalog(f"http://127.0.0.1:{port}", (home / "token").read_text().strip())
+        token = (home / "token").read_text().strip()
+        catalog = isthmus.Catalog(f"http://127.0.0.1:{port}", token)
+        catalog.token = token
+        yield catalog
 
 
 def columns():
@@ -140,6 +143,27 @@ def test_a_table_is_written_and_read_with_vended_credentials(service, server, cl
     assert theirs.to_pyarrow_table().sort_by("id") == pa.concat_tables([ROWS, ROWS]).sort_by("id")
     ours = pa.table(native.Snapshot(native.Store(uri, credentials=server.credentials(table=name))))
     assert ours.sort_by("id") == theirs.to_pyarrow_table().sort_by("id")
+
+
+@pytest.mark.parametrize("service", [S3, AZURE, GCS])
+def test_names_alone_are_enough(service, server, clouds, tmp_path):
+    """Another process, which knows the catalog and no cloud, by the command line and by Python."""
+    name = f"main.default.named_{service}"
+    uri = external_table(server, service, f"named_{service}")
+    pq.write_table(ROWS, tmp_path / "rows.parquet")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
+    env.update(ISTHMUS_CATALOG=server.uri, ISTHMUS_TOKEN=server.token, ISTHMUS_HOME=str(tmp_path))
+    script = f"""
+import isthmus, pyarrow as pa, pyarrow.parquet as pq
+isthmus.write_deltalake({name!r}, pq.read_table({str(tmp_path / 'rows.parquet')!r}))
+print(pa.table(isthmus.Table({name!r})).num_rows)
+"""
+    for command in ([COMMAND, "table", "append", name, tmp_path / "rows.parquet"], [sys.executable, "-c", script]):
+        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["2000"]
+    theirs = delta_rs(service, clouds, uri).to_pyarrow_table()
+    assert theirs.sort_by("id") == pa.concat_tables([ROWS, ROWS]).sort_by("id")
 
 
 @pytest.mark.parametrize("service", [S3, AZURE, GCS])
