@@ -437,13 +437,13 @@ def test_disk_full_at_the_commit(spark, small_disk):
     with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
-    for commit in (lambda: native.client().commit(store.uri, context, actions, "full"),
+    for commit in (lambda: native.client().commit(store, context, actions, "full"),
                    lambda: native.commit_direct(store, context, actions, "full")):
         with refused(errors.StorageError, "no space left"):
             commit()
     filler.unlink()
     assert isthmus.Table(table).snapshot().rows == 10 and spark.read.format("delta").load(table).count() == 10
-    assert native.client().commit(store.uri, context, actions, "full").version == 1
+    assert native.client().commit(store, context, actions, "full").version == 1
     assert spark.read.format("delta").load(table).count() == 20
 
 

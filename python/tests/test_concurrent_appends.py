@@ -88,7 +88,7 @@ def test_a_member_that_does_not_fit_fails_alone(services, path):
         actions = writer.finish()
     isthmus.write_deltalake(path, {"b": ["text now"]}, mode="overwrite", schema_mode="overwrite")
     with pytest.raises(isthmus.ConflictError):
-        native.client().commit(store.uri, context, actions, "stale")
+        native.client().commit(store, context, actions, "stale")
     isthmus.write_deltalake(path, {"b": ["fits"]})
     assert sorted(isthmus.Table(path).to_arrow()["b"].to_pylist()) == ["fits", "text now"]
 

@@ -470,11 +470,27 @@ static ist_status ratify(managed *m, ist_store *store, const ist_proposal *propo
     return status;
 }
 
+/*
+ * The catalog ratifies from version 1 on; version 0 makes the table that it then takes in. Delta's Spark connector wants the
+ * folder of staged commits to be there: where folders are something, an object that comes and goes leaves one.
+ */
+static ist_status commit_first(ist_store *store, const ist_proposal *proposal, ist_error *err)
+{
+    char path[IST__STAGED_NAME_MAX + 64], uuid[37];
+    if (proposal->table && strstr(proposal->table, "\"catalogManaged\"")) {
+        ist__uuid(uuid);
+        staged_path(uuid, path);
+        IST_TRY(ist_store_put(store, path, "", 0, IST_PUT_IF_ABSENT, err));
+        IST_TRY(ist_store_delete(store, path, err));
+    }
+    return ist_committer_filesystem()->ops->commit(ist_committer_filesystem(), store, proposal, err);
+}
+
 static ist_status managed_commit(ist_committer *self, ist_store *store, const ist_proposal *proposal, ist_error *err)
 {
     managed *m = (managed *)self;
-    if (proposal->version == 0) /* the catalog ratifies from version 1 on; version 0 makes the table that it then takes in */
-        return ist_committer_filesystem()->ops->commit(ist_committer_filesystem(), store, proposal, err);
+    if (proposal->version == 0)
+        return commit_first(store, proposal, err);
     if (!m->registered)
         return ist_error_set(err, IST_UNSUPPORTED, 0, m->uri, "table %s must be registered before version %" PRId64, m->name,
                              proposal->version);
