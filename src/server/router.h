@@ -119,7 +119,7 @@ struct ist__route {
 
 /* The areas' tables; each ends with {0}. */
 extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_files[], ist__routes_identity[],
-    ist__routes_lineage[], ist__routes_objects[];
+    ist__routes_lineage[], ist__routes_objects[], ist__routes_pages[];
 
 /* All tables in the order in which they are looked through; NULL after the last. */
 const ist__route *ist__route_table(size_t index);

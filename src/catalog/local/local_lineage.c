@@ -307,8 +307,8 @@ static ist_status store_columns_of(arrival *a, yyjson_val *dataset, size_t *left
     /* What this run tells replaces what earlier ones told. */
     IST_TRY(ist__db_run(a->db,
                         "DELETE FROM lineage_columns WHERE edge IN (SELECT id FROM lineage_edges WHERE target = ?1"
-                        " AND job = ?2 AND engine = ?3)",
-                        NULL, err, "itt", target, a->job, a->engine));
+                        " AND job = ?2 AND engine = ?3 AND run_id = ?4)",
+                        NULL, err, "ittt", target, a->job, a->engine, a->run_id));
     yyjson_obj_foreach(fields, i, count, column, field) {
         yyjson_arr_foreach(yyjson_obj_get(field, "inputFields"), k, sources, source)
             IST_TRY(store_source(a, target, yyjson_get_str(column), source, left, err));
