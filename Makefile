@@ -16,7 +16,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export ISTHMUS_JARS := $(CURDIR)/build/jars
 
 PACKAGES := build-essential cmake ninja-build pkg-config openjdk-17-jdk-headless maven python3-dev python3-venv \
-  libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev libsqlite3-dev libssl-dev libxxhash-dev libcmocka-dev
+  chromium chromium-driver libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev libsqlite3-dev libssl-dev libxxhash-dev libcmocka-dev
 
 .PHONY: all system build demo check asan tsan fuzz bench wheel clean
 all: build

@@ -260,7 +260,7 @@ static ist_status size_nodes(ist__graph *graph, ist_error *err)
         for (size_t k = 0; k < node->column_count && k < ROWS_MAX; k++)
             width = between(width, text_width(node->columns[k], SMALL_SIZE) + 8, CARD_WIDTH_MAX);
         node->width = between(CARD_WIDTH_MIN, width + 2 * PAD, CARD_WIDTH_MAX);
-        node->height = CARD_HEIGHT + (node->column_count ? ROWS_PAD + ROW_HEIGHT * (double)row_count(node) : 0);
+        node->height = CARD_HEIGHT + (node->column_count ? 2 * ROWS_PAD + ROW_HEIGHT * (double)row_count(node) : 0);
     }
     return IST_OK;
 }

@@ -334,5 +334,5 @@ document.addEventListener("keydown", event => {
     q.focus();
   }
 });
-window.addEventListener("hashchange", async () => { await go(); main.focus(); });
+window.addEventListener("hashchange", async () => { await go(); main.focus({preventScroll: true}); });
 start();

@@ -7,6 +7,7 @@ import java.time.Instant;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -26,6 +27,7 @@ import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.V2WriteCommand;
 import org.apache.spark.sql.execution.QueryExecution;
 import org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart;
+import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 import org.apache.spark.sql.util.QueryExecutionListener;
 import org.slf4j.Logger;
@@ -104,11 +106,21 @@ public final class LineageListener implements QueryExecutionListener {
             boolean definition = plan instanceof Command && output == null && !(plan instanceof V2WriteCommand);
             if (!definition && (!inputs.isEmpty() || output != null)) {
                 Server server = server(execution.sparkSession(), inputs, output);
-                ObjectNode event = event(execution.sparkSession(), inputs, output);
+                ObjectNode event = event(execution.sparkSession(), inputs, output, columns(plan, output));
                 SENDER.execute(() -> send(server, event));
             }
         } catch (Exception e) {
             complain("no lineage for a query", e);
+        }
+    }
+
+    /** What the plan tells of columns is extra: a plan that it does not tell them by is told without them. */
+    private static ColumnLineage columns(LogicalPlan plan, Plans.Source output) {
+        try {
+            return output == null ? new ColumnLineage() : Plans.columns(plan);
+        } catch (RuntimeException | StackOverflowError e) {
+            LOG.debug("lineage: no columns for a query", e);
+            return new ColumnLineage();
         }
     }
 
@@ -166,20 +178,21 @@ public final class LineageListener implements QueryExecutionListener {
         return IsthmusCatalog.class.getName().equals(conf.get(CATALOG_CONF + catalog));
     }
 
-    private static ObjectNode event(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output) {
+    private static ObjectNode event(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output,
+        ColumnLineage columns) {
         ObjectNode event = Server.JSON.createObjectNode().put("eventType", "COMPLETE")
             .put("eventTime", Instant.now().toString()).put("producer", PRODUCER)
             .put("schemaURL", SPEC + "2-0-2/OpenLineage.json#/$defs/RunEvent");
         event.putObject("run").put("runId", UUID.randomUUID().toString());
         ObjectNode job = event.putObject("job").put("namespace", "isthmus")
             .put("name", session.conf().get("spark.app.name", "spark"));
-        facet(job.putObject("facets"), "jobType", "2-0-3", "JobTypeJobFacet").put("processingType", "BATCH")
+        facet(job.putObject("facets"), "jobType", "2-0-4", "JobTypeJobFacet").put("processingType", "BATCH")
             .put("integration", "SPARK").put("jobType", "JOB");
         ArrayNode read = event.putArray("inputs");
         inputs.forEach(input -> dataset(read, input));
         ArrayNode written = event.putArray("outputs");
         if (output != null) {
-            dataset(written, output);
+            columnLineage(dataset(written, output), columns, inputs);
         }
         return event;
     }
@@ -189,8 +202,49 @@ public final class LineageListener implements QueryExecutionListener {
             .put("_schemaURL", SPEC + "facets/" + version + "/" + schema + ".json#/$defs/" + schema);
     }
 
-    private static void dataset(ArrayNode datasets, Plans.Source source) {
+    /** Adds a dataset; returns its facets. */
+    private static ObjectNode dataset(ArrayNode datasets, Plans.Source source) {
         ObjectNode dataset = datasets.addObject();
+        name(dataset, source);
+        ObjectNode facets = dataset.putObject("facets");
+        if (source.version() >= 0) {
+            facet(facets, "version", "1-0-1", "DatasetVersionDatasetFacet")
+                .put("datasetVersion", Long.toString(source.version()));
+        }
+        ArrayNode fields = facet(facets, "schema", "1-2-0", "SchemaDatasetFacet").putArray("fields");
+        for (StructField field : source.schema().fields()) {
+            fields.addObject().put("name", field.name()).put("type", field.dataType().simpleString());
+        }
+        return facets;
+    }
+
+    private static void columnLineage(ObjectNode facets, ColumnLineage columns, Collection<Plans.Source> inputs) {
+        if (columns.isEmpty()) {
+            return;
+        }
+        Set<String> read = new HashSet<>();
+        inputs.forEach(input -> read.add(input.key()));
+        ObjectNode facet = facet(facets, "columnLineage", "1-2-0", "ColumnLineageDatasetFacet");
+        ObjectNode fields = facet.putObject("fields");
+        columns.columns.forEach((name, origins) -> origins(fields.putObject(name).putArray("inputFields"), origins, read));
+        if (!columns.rows.isEmpty()) {
+            origins(facet.putArray("dataset"), columns.rows, read);
+        }
+    }
+
+    /** What a command changes is no input of it, so what its columns had before is left out. */
+    private static void origins(ArrayNode fields, Set<ColumnLineage.Origin> origins, Set<String> read) {
+        for (ColumnLineage.Origin origin : origins) {
+            if (read.contains(origin.source().key())) {
+                ObjectNode field = fields.addObject();
+                name(field, origin.source());
+                field.put("field", origin.column()).putArray("transformations").addObject()
+                    .put("type", origin.kind().direct ? "DIRECT" : "INDIRECT").put("subtype", origin.kind().name());
+            }
+        }
+    }
+
+    private static void name(ObjectNode dataset, Plans.Source source) {
         if (source.name() != null) {
             dataset.put("namespace", "unitycatalog").put("name", source.name());
         } else {
@@ -198,10 +252,6 @@ public final class LineageListener implements QueryExecutionListener {
             boolean local = uri.getAuthority() == null;
             dataset.put("namespace", local ? uri.getScheme() : uri.getScheme() + "://" + uri.getAuthority())
                 .put("name", local ? uri.getPath() : uri.getRawPath().replaceFirst("^/", ""));
-        }
-        if (source.version() >= 0) {
-            facet(dataset.putObject("facets"), "version", "1-0-1", "DatasetVersionDatasetFacet")
-                .put("datasetVersion", Long.toString(source.version()));
         }
     }
 }

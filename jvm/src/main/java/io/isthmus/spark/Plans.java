@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.catalyst.TableIdentifier;
@@ -24,7 +25,11 @@ import org.apache.spark.sql.execution.datasources.InsertIntoHadoopFsRelationComm
 import org.apache.spark.sql.execution.datasources.LogicalRelation;
 import org.apache.spark.sql.execution.datasources.SaveIntoDataSourceCommand;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2Relation;
+import org.apache.spark.sql.catalyst.expressions.Attribute;
+import org.apache.spark.sql.catalyst.expressions.Expression;
+import org.apache.spark.sql.types.StructType;
 import scala.Option;
+import scala.collection.Seq;
 import scala.jdk.javaapi.CollectionConverters;
 
 /**
@@ -35,7 +40,7 @@ import scala.jdk.javaapi.CollectionConverters;
  */
 public final class Plans {
     /** A table or a folder of files: one of name and location may be null; version is Delta's, -1 where unknown. */
-    record Source(String name, String location, long version, boolean pinned) {
+    record Source(String name, String location, long version, boolean pinned, StructType schema) {
         /** Two relations with the same key are the same table at the same version. */
         String key() {
             return (name != null ? name : location) + "@" + (pinned ? version : "");
@@ -101,19 +106,89 @@ public final class Plans {
         }
         if (plan instanceof V2CreateTableAsSelectPlan create) {
             return create.name() instanceof ResolvedIdentifier name
-                ? new Source(fullName(name.catalog(), name.identifier()), null, -1, false) : null;
+                ? new Source(fullName(name.catalog(), name.identifier()), null, -1, false, create.query().schema())
+                : null;
         }
         if (plan instanceof SaveIntoDataSourceCommand save) {
             Option<String> path = save.options().get("path");
-            return path.isDefined() ? new Source(null, Locations.toUri(new Path(path.get())), -1, false) : null;
+            return path.isDefined() ? new Source(null, Locations.toUri(new Path(path.get())), -1, false, save.query().schema())
+                : null;
         }
         if (plan instanceof InsertIntoHadoopFsRelationCommand insert) {
-            return new Source(fullName(insert.catalogTable()), Locations.toUri(insert.outputPath()), -1, false);
+            return new Source(fullName(insert.catalogTable()), Locations.toUri(insert.outputPath()), -1, false,
+                insert.query().schema());
         }
         if (isDeltaChange(plan) && call(plan, "target") instanceof LogicalPlan target) {
             return sources(target).stream().findFirst().orElse(null);
         }
         return null;
+    }
+
+    /** Where the columns of what the command writes come from; empty for a query and where the plan does not tell. */
+    static ColumnLineage columns(LogicalPlan plan) {
+        ColumnLineage lineage = new ColumnLineage();
+        if (plan instanceof V2WriteCommand write) {
+            lineage.query(write.query(), names(ColumnLineage.list(((LogicalPlan) write.table()).output())));
+        } else if (plan instanceof V2CreateTableAsSelectPlan create) {
+            lineage.query(create.query(), null);
+        } else if (plan instanceof SaveIntoDataSourceCommand save) {
+            lineage.query(save.query(), null);
+        } else if (plan instanceof InsertIntoHadoopFsRelationCommand insert) {
+            lineage.query(insert.query(), ColumnLineage.list(insert.outputColumnNames()));
+        } else if (isDeltaChange(plan)) {
+            changes(plan, lineage);
+        }
+        return lineage;
+    }
+
+    private static List<String> names(List<Attribute> attributes) {
+        return attributes.stream().map(Attribute::name).toList();
+    }
+
+    /** UPDATE, DELETE and MERGE: what is assigned to the columns of the target, and what decides about its rows. */
+    private static void changes(LogicalPlan plan, ColumnLineage lineage) {
+        boolean merge = call(plan, "source") instanceof LogicalPlan;
+        for (String side : List.of("source", "target")) {
+            if (call(plan, side) instanceof LogicalPlan part) {
+                lineage.walk(part);
+            }
+        }
+        decide(plan, lineage, merge ? ColumnLineage.Kind.JOIN : ColumnLineage.Kind.FILTER);
+        if (call(plan, "updateExpressions") instanceof Seq<?> values
+            && call(plan, "target") instanceof LogicalPlan target) {
+            List<String> names = names(ColumnLineage.list(target.output()));
+            List<?> assigned = ColumnLineage.list(values);
+            for (int i = 0; i < Math.min(names.size(), assigned.size()); i++) {
+                lineage.column(names.get(i), (Expression) assigned.get(i));
+            }
+        }
+        for (String kind : List.of("matchedClauses", "notMatchedClauses", "notMatchedBySourceClauses")) {
+            if (call(plan, kind) instanceof Seq<?> clauses) {
+                ColumnLineage.list(clauses).forEach(clause -> assignments(clause, lineage));
+            }
+        }
+    }
+
+    private static void assignments(Object clause, ColumnLineage lineage) {
+        decide(clause, lineage, ColumnLineage.Kind.FILTER);
+        if (call(clause, "resolvedActions") instanceof Seq<?> actions) {
+            for (Object action : ColumnLineage.list(actions)) {
+                if (call(action, "targetColNameParts") instanceof Seq<?> parts
+                    && call(action, "expr") instanceof Expression value) {
+                    lineage.column(parts.mkString("."), value);
+                }
+            }
+        }
+    }
+
+    private static void decide(Object command, ColumnLineage lineage, ColumnLineage.Kind kind) {
+        Object condition = call(command, "condition");
+        if (condition instanceof Option<?> maybe) {
+            condition = maybe.isDefined() ? maybe.get() : null;
+        }
+        if (condition instanceof Expression expression) {
+            lineage.decides(expression, kind);
+        }
     }
 
     /** DELETE, UPDATE or MERGE of a Delta table. */
@@ -123,20 +198,20 @@ public final class Plans {
             || name.endsWith(".UpdateCommand") || name.endsWith(".MergeIntoCommand"));
     }
 
-    private static Source source(LogicalPlan plan) {
+    static Source source(LogicalPlan plan) {
         if (plan instanceof DataSourceV2Relation relation) {
             String name = relation.catalog().isDefined() && relation.identifier().isDefined()
                 ? fullName(relation.catalog().get(), relation.identifier().get()) : null;
             String location = relation.table().properties().get(TableCatalog.PROP_LOCATION);
             return name == null && location == null ? null
-                : new Source(name, location == null ? null : Locations.toUri(new Path(location)), -1, false);
+                : new Source(name, location == null ? null : Locations.toUri(new Path(location)), -1, false, plan.schema());
         }
         if (!(plan instanceof LogicalRelation relation)) {
             return null;
         }
         String name = fullName(relation.catalogTable());
         if (!(relation.relation() instanceof HadoopFsRelation files)) {
-            return name == null ? null : new Source(name, null, -1, false);
+            return name == null ? null : new Source(name, null, -1, false, plan.schema());
         }
         FileIndex index = files.location();
         if (index.getClass().getName().startsWith(DELTA_PACKAGE)) {
@@ -145,10 +220,11 @@ public final class Plans {
             }
             boolean pinned = Boolean.TRUE.equals(call(index, "isTimeTravelQuery"));
             long version = call(call(index, "snapshotAtAnalysis"), "version") instanceof Long v ? v : -1;
-            return new Source(name, Locations.toUri((Path) call(index, "path")), version, pinned && version >= 0);
+            return new Source(name, Locations.toUri((Path) call(index, "path")), version, pinned && version >= 0,
+                plan.schema());
         }
         String location = index.rootPaths().isEmpty() ? null : Locations.toUri(index.rootPaths().head());
-        return name == null && location == null ? null : new Source(name, location, -1, false);
+        return name == null && location == null ? null : new Source(name, location, -1, false, plan.schema());
     }
 
     private static String fullName(CatalogPlugin catalog, Identifier identifier) {
