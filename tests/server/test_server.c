@@ -159,7 +159,7 @@ static void test_server_server__asks_for_the_token(void **state)
 static void test_server_server__unknown_paths_and_methods(void **state)
 {
     fixture *f = *state;
-    static const char *const nowhere[] = {"/", "/api", API, API "/", API "/catalogs/", API "/catalogs/main/x",
+    static const char *const nowhere[] = {"/app", "/api", API, API "/", API "/catalogs/", API "/catalogs/main/x",
                                           API "/catalogsx", "/healthz/", API "/../unity-catalog/catalogs"};
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
         if (get(f, nowhere[i]) != 404)
