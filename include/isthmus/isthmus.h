@@ -20,5 +20,6 @@
 #include "isthmus/table.h"
 #include "isthmus/transaction.h"
 #include "isthmus/version.h"
+#include "isthmus/volume.h"
 
 #endif

@@ -103,6 +103,9 @@ IST_API ist_status ist_store_delete(ist_store *store, const char *path, ist_erro
  * Errors: IST_UNSUPPORTED (the store cannot tell). */
 IST_API ist_status ist_store_list_folders(ist_store *store, const char *folder, ist_store_list_cb cb, void *payload,
                                           ist_error *err);
+/* Append a whole folder as {"objects": [{"name", "size", "modified_ms"}...], "folders": ["x"...]}. Errors: those of both
+ * lists. */
+IST_API ist_status ist_store_list_json(ist_store *store, const char *folder, ist_buffer *out, ist_error *err);
 /* Make a folder and those that lead to it; one that is there is no error. Errors: IST_ALREADY_EXISTS (as an object). */
 IST_API ist_status ist_store_make_folder(ist_store *store, const char *path, ist_error *err);
 /* Remove an empty folder; a missing one is no error. Errors: IST_CONFLICT (something is in it). */

@@ -5,6 +5,7 @@ Importing this module adds to Ray Data; `import isthmus` sees to it, at once or 
     ray.data.from_spark(df, use_spark_chunk_api=True)       in place of the one that needs RayDP
     Dataset.write_databricks_table(name, mode="append", mergeSchema=False, ...)
     Dataset.to_spark(spark)                                 in place of the one that needs RayDP
+    read_parquet("/Volumes/..."), write_csv("dbfs:/...")... paths of volumes in all readers and writers (isthmus/fs.py)
 
 Only drivers need the import: Ray workers get what they run by pickle.
 """
@@ -28,7 +29,7 @@ from ray.data.datasource import ReadTask
 from ray.data.datasource.datasink import Datasink
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list, _internal_kv_put
 
-from isthmus import catalog, delta, errors, native, openlineage
+from isthmus import catalog, delta, errors, fs, native, openlineage
 
 logger = logging.getLogger("isthmus")
 
@@ -418,3 +419,4 @@ ray.data.from_spark = ray.data.read_api.from_spark = from_spark
 Dataset.to_spark = to_spark
 Dataset.write_databricks_table = write_databricks_table
 Dataset.materialize = _remembering_inputs(Dataset.materialize)
+fs.extend_ray()

@@ -280,17 +280,34 @@ void cli_progress_start(cli_progress *progress, const cli_call *call, const char
     progress->started_us = progress->shown_us = now_us();
 }
 
-void cli_progress_rows(cli_progress *progress, int64_t rows)
+/* Is it time for another line? *seconds since the start are set then. */
+static bool is_due(cli_progress *progress, double *seconds)
 {
     enum { EVERY_US = 200000 };
     int64_t now = progress->on ? now_us() : 0;
     if (!progress->on || now - progress->shown_us < EVERY_US)
-        return;
-    char count[32], rate[32];
-    double seconds = (double)(now - progress->started_us) / 1e6;
-    fprintf(stderr, "\r\033[K%s: %s rows, %s rows/s", progress->what, cli_count(rows, count),
-            cli_count((int64_t)((double)rows / seconds), rate));
+        return false;
+    *seconds = (double)(now - progress->started_us) / 1e6;
     progress->shown_us = now;
+    return true;
+}
+
+void cli_progress_rows(cli_progress *progress, int64_t rows)
+{
+    char count[32], rate[32];
+    double seconds;
+    if (is_due(progress, &seconds))
+        fprintf(stderr, "\r\033[K%s: %s rows, %s rows/s", progress->what, cli_count(rows, count),
+                cli_count((int64_t)((double)rows / seconds), rate));
+}
+
+void cli_progress_bytes(cli_progress *progress, int64_t bytes)
+{
+    char done[32], rate[32];
+    double seconds;
+    if (is_due(progress, &seconds))
+        fprintf(stderr, "\r\033[K%s: %s, %s/s", progress->what, cli_bytes(bytes, done),
+                cli_bytes((int64_t)((double)bytes / seconds), rate));
 }
 
 void cli_progress_end(cli_progress *progress)

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <yyjson.h>
 
 /* Names beneath a root keep to these bounds whatever the backend: they are those of POSIX, and S3 allows 1,024. */
 enum { PATH_SIZE_MAX = 1024, SEGMENT_SIZE_MAX = 255 };
@@ -161,6 +162,46 @@ ist_status ist_store_list_folders(ist_store *store, const char *folder, ist_stor
     if (!store->ops->list_folders)
         return no_operation(store, "list folders", err);
     return store->ops->list_folders(store, folder, cb, payload, err);
+}
+
+/* A list on its way into JSON. */
+typedef struct json_list {
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *items;
+    bool folders;
+} json_list;
+
+static bool add_to_json(const ist_store_entry *entry, void *payload)
+{
+    json_list *list = payload;
+    const char *slash = strrchr(entry->path, '/'), *name = slash ? slash + 1 : entry->path;
+    if (list->folders)
+        return yyjson_mut_arr_add_strcpy(list->doc, list->items, name);
+    yyjson_mut_val *object = yyjson_mut_arr_add_obj(list->doc, list->items);
+    yyjson_mut_obj_add_strcpy(list->doc, object, "name", name);
+    yyjson_mut_obj_add_uint(list->doc, object, "size", entry->size);
+    return yyjson_mut_obj_add_sint(list->doc, object, "modified_ms", entry->modified_ms);
+}
+
+ist_status ist_store_list_json(ist_store *store, const char *folder, ist_buffer *out, ist_error *err)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    json_list list = {.doc = doc, .items = yyjson_mut_obj_add_arr(doc, root, "objects")};
+    size_t size = 0;
+    yyjson_mut_doc_set_root(doc, root);
+    ist_status status = ist_store_list(store, folder, NULL, add_to_json, &list, err);
+    list.items = yyjson_mut_obj_add_arr(doc, root, "folders");
+    list.folders = true;
+    if (status == IST_OK)
+        status = ist_store_list_folders(store, folder, add_to_json, &list, err);
+    char *text = status == IST_OK ? yyjson_mut_write(doc, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &size) : NULL;
+    if (status == IST_OK)
+        status = text ? ist_buffer_append(out, text, size, err)
+                      : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for a listing");
+    free(text);
+    yyjson_mut_doc_free(doc);
+    return status;
 }
 
 ist_status ist_store_make_folder(ist_store *store, const char *path, ist_error *err)
