@@ -179,7 +179,6 @@ static ist_status cloud_get(ist_store *base, const char *path, ist_buffer *out, 
     ist__cloud_call call = {.verb = IST__CLOUD_READ};
     char *key = NULL;
     ist_status status;
-    IST_TRY_GOTO(ist_buffer_reserve(out, 0, err));
     IST_TRY_GOTO(full_key(store, path, &key, err));
     call.key = key;
     status = send_call(store, &call, out, NULL, 0, &reply, err);
@@ -187,6 +186,8 @@ static ist_status cloud_get(ist_store *base, const char *path, ist_buffer *out, 
         on_the_way(store, "read", path, err);
     else if (reply.status / 100 != 2)
         status = failed(store, "read", path, &reply, err);
+    else
+        status = ist_buffer_reserve(out, 0, err); /* also of an empty object there is a text */
 done:
     ist__http_reply_free(&reply);
     free(key);
