@@ -16,7 +16,7 @@ typedef struct ist_server ist_server;
 
 typedef struct ist_server_options {
     uint32_t size;
-    const char *address;      /* to listen on: a loopback address, there is no TLS yet; NULL for 127.0.0.1 */
+    const char *address;      /* to listen on: without TLS a loopback address; NULL for 127.0.0.1 */
     uint16_t port;            /* 0 for a free one: ist_server_port tells */
     const char *home;         /* of catalog.db, token and server.json (0600); NULL for $ISTHMUS_HOME or ~/.isthmus */
     const char *storage_root; /* where managed tables live; NULL for <home>/warehouse */
@@ -24,14 +24,16 @@ typedef struct ist_server_options {
                                    src/catalog/local/vending.md */
     const char *token;        /* the bearer token asked of every request; NULL: <home>/token, made on first start */
     uint32_t credential_life_s; /* of credentials for `file:` locations; 0 for an hour */
+    const char *tls_cert;     /* PEM file, the server's certificate first; NULL for none: then plain HTTP on loopback */
+    const char *tls_key;      /* PEM file of its key; needed with tls_cert */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0 }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid
- * and URL are in the message), IST_UNSUPPORTED (address is not loopback). */
+ * and URL are in the message), IST_UNSUPPORTED (address is not loopback and there is no TLS). */
 IST_API ist_status ist_server_start(const ist_server_options *options, ist_server **out, ist_error *err);
 IST_API uint16_t ist_server_port(const ist_server *server);
 /* "http://127.0.0.1:8080"; borrowed. */

@@ -150,6 +150,8 @@ static ist_status add_column(yyjson_mut_doc *doc, yyjson_mut_val *columns, yyjso
     IST_TRY(add_integer(doc, out, column, "position", (int64_t)index, err));
     ist__json_add_text(doc, out, "comment", comment);
     yyjson_mut_obj_add_bool(doc, out, "nullable", !yyjson_is_bool(nullable) || yyjson_get_bool(nullable));
+    if (yyjson_is_obj(yyjson_obj_get(column, "mask")))
+        yyjson_mut_obj_add_val(doc, out, "mask", yyjson_val_mut_copy(doc, yyjson_obj_get(column, "mask")));
     return add_integer(doc, out, column, "partition_index", -1, err);
 }
 

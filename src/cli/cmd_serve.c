@@ -11,6 +11,7 @@ typedef struct serve_values {
     int64_t port;
     const char *storage_root, *storage_config;
     int64_t credential_life;
+    const char *tls_cert, *tls_key;
 } serve_values;
 
 static const cli_option options[] = {
@@ -24,6 +25,9 @@ static const cli_option options[] = {
      NULL},
     {"credential-life", CLI_NUMBER, offsetof(serve_values, credential_life), "SECONDS", "3600",
      "How long credentials for local tables and volumes hold.", 1, 86400, NULL},
+    {"tls-cert", CLI_TEXT, offsetof(serve_values, tls_cert), "FILE", NULL,
+     "Certificate (PEM): serve https. Without one the address must be a loopback one.", 0, 0, NULL},
+    {"tls-key", CLI_TEXT, offsetof(serve_values, tls_key), "FILE", NULL, "Key of the certificate (PEM).", 0, 0, NULL},
     {0},
 };
 
@@ -58,6 +62,8 @@ ist_status cmd_serve(cli_call *call, ist_error *err)
     server_options.storage_root = values->storage_root;
     server_options.storage_config = values->storage_config;
     server_options.credential_life_s = (uint32_t)values->credential_life;
+    server_options.tls_cert = values->tls_cert;
+    server_options.tls_key = values->tls_key;
     /* Blocked before the server has threads, so that only sigwait below gets them. */
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);

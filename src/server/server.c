@@ -195,7 +195,7 @@ typedef union socket_address {
     struct sockaddr_in6 v6;
 } socket_address;
 
-static ist_status parse_address(const char *text, uint16_t port, socket_address *out, ist_error *err)
+static ist_status parse_address(const char *text, uint16_t port, bool tls, socket_address *out, ist_error *err)
 {
     memset(out, 0, sizeof *out);
     if (strcmp(text, "localhost") == 0)
@@ -203,18 +203,33 @@ static ist_status parse_address(const char *text, uint16_t port, socket_address 
     if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
         out->v4.sin_family = AF_INET;
         out->v4.sin_port = htons(port);
-        if (ntohl(out->v4.sin_addr.s_addr) >> 24 == 127)
+        if (tls || ntohl(out->v4.sin_addr.s_addr) >> 24 == 127)
             return IST_OK;
     } else if (inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1) {
         out->v6.sin6_family = AF_INET6;
         out->v6.sin6_port = htons(port);
-        if (IN6_IS_ADDR_LOOPBACK(&out->v6.sin6_addr))
+        if (tls || IN6_IS_ADDR_LOOPBACK(&out->v6.sin6_addr))
             return IST_OK;
     } else {
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "'%.100s' is not an address", text);
     }
     return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
-                         "%s is not a loopback address: the server has no TLS and listens on loopback only", text);
+                         "%s is not a loopback address: without TLS the server listens on loopback only; give it"
+                         " --tls-cert and --tls-key", text);
+}
+
+static ist_status read_tls(ist_server *server, const ist_server_options *options, ist_error *err)
+{
+    enum { PEM_MAX = 1 << 20 };
+    if (!options->tls_cert && !options->tls_key)
+        return IST_OK;
+    if (!options->tls_cert || !options->tls_key)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "TLS needs both a certificate and its key");
+    IST_TRY(ist__read_file(options->tls_cert, PEM_MAX, &server->tls_cert, err));
+    IST_TRY(ist__read_file(options->tls_key, PEM_MAX, &server->tls_key, err));
+    if (server->tls_cert.size == 0 || server->tls_key.size == 0)
+        return ist_error_set(err, IST_BAD_INPUT, 0, options->tls_cert, "the certificate or its key is an empty file");
+    return IST_OK;
 }
 
 static ist_status start_http(ist_server *server, const char *address, uint16_t port, ist_error *err)
@@ -222,8 +237,12 @@ static ist_status start_http(ist_server *server, const char *address, uint16_t p
     socket_address where;
     if (!address)
         address = "127.0.0.1";
-    IST_TRY(parse_address(address, port, &where, err));
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+    bool tls = server->tls_cert.size > 0;
+    IST_TRY(parse_address(address, port, tls, &where, err));
+    struct MHD_OptionItem tls_options[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, server->tls_cert.data},
+                                           {MHD_OPTION_HTTPS_MEM_KEY, 0, server->tls_key.data},
+                                           {MHD_OPTION_END, 0, NULL}};
+    unsigned flags = (tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
     if (where.any.sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     errno = 0;
@@ -231,14 +250,18 @@ static ist_status start_http(ist_server *server, const char *address, uint16_t p
         flags, port, NULL, NULL, ist__http_request, server, MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, ist__http_completed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, ist__http_unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, ist__http_unescape, NULL, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2,
+        MHD_OPTION_END);
     if (!server->daemon)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot listen on %s port %u: %s", address, port,
-                             errno ? strerror(errno) : "libmicrohttpd did not start");
+                             errno ? strerror(errno)
+                             : tls ? "libmicrohttpd did not start; are certificate and key PEM and of one pair?"
+                                   : "libmicrohttpd did not start");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
     server->port = info ? info->port : port;
-    snprintf(server->note.url, sizeof server->note.url,
-             where.any.sa_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", address, server->port);
+    bool v6 = where.any.sa_family == AF_INET6;
+    snprintf(server->note.url, sizeof server->note.url, "http%s://%s%s%s:%u", tls ? "s" : "", v6 ? "[" : "", address,
+             v6 ? "]" : "", server->port);
     return IST_OK;
 }
 
@@ -255,6 +278,7 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(open_home(server, options->home, err));
     IST_TRY_GOTO(lock_home(server, err));
     IST_TRY_GOTO(set_token(server, options->token, err));
+    IST_TRY_GOTO(read_tls(server, options, err));
     IST_TRY_GOTO(open_catalog(server, options, err));
     IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
     IST_TRY_GOTO(ist__lanes_start(((ist__session *)server->catalog->self)->local, &server->lanes, err));
@@ -313,6 +337,10 @@ void ist_server_stop(ist_server *server)
     }
     if (server->lock >= 0)
         close(server->lock);
+    if (server->tls_key.data)
+        OPENSSL_cleanse(server->tls_key.data, server->tls_key.size);
+    ist_buffer_free(&server->tls_key);
+    ist_buffer_free(&server->tls_cert);
     OPENSSL_cleanse(&server->note, sizeof server->note);
     free(server->home);
     free(server);

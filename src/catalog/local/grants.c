@@ -20,7 +20,10 @@ const char ist__schema_grants[] =
     "CREATE TABLE grants (securable_id TEXT NOT NULL,"
     " principal_id TEXT NOT NULL REFERENCES principals(id) ON DELETE CASCADE, privileges INTEGER NOT NULL,"
     " PRIMARY KEY (principal_id, securable_id)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX grants_by_securable ON grants (securable_id);";
+    "CREATE INDEX grants_by_securable ON grants (securable_id);"
+    /* row_filter: JSON. masked: the first column that has a mask. Whoever reads files reads past both. */
+    "ALTER TABLE tables ADD COLUMN row_filter TEXT;"
+    "ALTER TABLE tables ADD COLUMN masked TEXT;";
 
 /* Privileges ------------------------------------------------------------------------------------------------------- */
 
@@ -505,6 +508,21 @@ ist_status ist__grants_change(ist__session *session, ist_securable kind, const i
     status = finish_assignments(doc, ist__db_end(db, status, err), out, err);
     yyjson_doc_free(in);
     return status;
+}
+
+ist_status ist__check_unfiltered(ist__db *db, const char *table_id, ist_error *err)
+{
+    sqlite3_stmt *row;
+    IST_TRY(ist__db_run(db, "SELECT name, row_filter, masked FROM tables WHERE id = ?1", &row, err, "t", table_id));
+    if (row && sqlite3_column_type(row, 1) != SQLITE_NULL)
+        return ist__uc_error(err, IST__UC_PERMISSION_DENIED,
+                             "the table %s has the row filter %.300s: its files are given to nobody, read it by SQL",
+                             ist__db_text(row, 0), ist__db_text(row, 1));
+    if (row && sqlite3_column_type(row, 2) != SQLITE_NULL)
+        return ist__uc_error(err, IST__UC_PERMISSION_DENIED,
+                             "the table %s has a mask on its column %.300s: its files are given to nobody, read it by"
+                             " SQL", ist__db_text(row, 0), ist__db_text(row, 2));
+    return IST_OK;
 }
 
 ist_status ist__owner_change(ist__session *session, ist__db *db, const ist__chain *chain, const char *owner,

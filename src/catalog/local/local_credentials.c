@@ -39,7 +39,12 @@ ist_status ist__locate_table(ist__session *session, ist__db *db, const char *id,
     if (!row)
         return locate_staging(session, db, id, out, err);
     IST_TRY(ist_buffer_append_string(out, ist__column_text(row, 0), err));
-    IST_TRY(ist__resolve_id(session, db, IST_SECURABLE_TABLE, id, action, NULL, err));
+    ist_status status = ist__resolve_id(session, db, IST_SECURABLE_TABLE, id, action, NULL, err);
+    if (status == IST_NOT_FOUND) /* in the words of a missing one: the two cannot be told apart */
+        return ist__uc_error(err, IST__UC_TABLE_NOT_FOUND, "Neither table nor staging table found with id: %.100s", id);
+    IST_TRY(status);
+    if (action == IST__ACTION_READ || action == IST__ACTION_WRITE)
+        IST_TRY(ist__check_unfiltered(db, id, err));
     if (!*out->data)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "a view has no storage, and no credentials for it");
     return IST_OK;

@@ -120,12 +120,63 @@ done:
     return status;
 }
 
+/* The first column with a mask; NULL where there is none. */
+static const char *first_masked(yyjson_val *columns)
+{
+    yyjson_val *column;
+    size_t i, count;
+    yyjson_arr_foreach(columns, i, count, column)
+        if (yyjson_is_obj(yyjson_obj_get(column, "mask")))
+            return yyjson_get_str(yyjson_obj_get(column, "name"));
+    return NULL;
+}
+
+/* Only who administers the table sets a mask or takes one away. */
+static ist_status change_masks(ist__change *change, ist_error *err)
+{
+    sqlite3_stmt *row;
+    const char *masked = first_masked(yyjson_obj_get(change->patch, "columns"));
+    IST_TRY(ist__db_run(change->db, "SELECT masked FROM tables WHERE id = ?1", &row, err, "t", change->id));
+    if (!masked && (!row || sqlite3_column_type(row, 0) == SQLITE_NULL))
+        return IST_OK;
+    IST_TRY(ist__authorize(change->session, change->db, IST__ACTION_GRANT, change->chain, err));
+    return ist__db_run(change->db, "UPDATE tables SET masked = ?2 WHERE id = ?1", NULL, err, "tt", change->id, masked);
+}
+
+/* row_filter: {function_name, input_column_names}; null takes it away. */
+static ist_status change_row_filter(ist__change *change, ist_error *err)
+{
+    yyjson_val *filter = yyjson_obj_get(change->patch, "row_filter");
+    const char *function;
+    char *text = NULL;
+    if (!filter)
+        return IST_OK;
+    IST_TRY(ist__authorize(change->session, change->db, IST__ACTION_GRANT, change->chain, err));
+    if (!yyjson_is_null(filter)) {
+        IST_TRY(ist__json_text(filter, "function_name", true, &function, err));
+        text = yyjson_val_write(filter, 0, NULL);
+        if (!text)
+            return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for JSON");
+    }
+    change->made = true;
+    ist_status status = ist__db_run(change->db, "UPDATE tables SET row_filter = ?2 WHERE id = ?1", NULL, err, "tt",
+                                    change->id, text);
+    free(text);
+    return status;
+}
+
 static ist_status change_table(ist__change *change, ist_error *err)
 {
     char *columns;
+    IST_TRY(change_row_filter(change, err));
     IST_TRY(ist__json_columns(change->patch, &columns, err));
     if (!columns)
         return IST_OK;
+    ist_status allowed = change_masks(change, err);
+    if (allowed != IST_OK) {
+        free(columns);
+        return allowed;
+    }
     change->made = true;
     ist_status status = ist__db_run(change->db, "UPDATE tables SET columns = ?2 WHERE id = ?1", NULL, err, "tt",
                                     change->id, columns);
@@ -136,7 +187,8 @@ static ist_status change_table(ist__change *change, ist_error *err)
 #define SELECT_TABLE                                                                                                   \
     "SELECT o.name, c.name AS catalog_name, s.name AS schema_name, o.table_type, o.data_source_format, o.columns,"     \
     " nullif(o.storage_location, '') AS storage_location, o.comment, o.properties, " IST__SELECT_COMMON                \
-    ", o.id AS table_id, o.view_definition, o.view_dependencies FROM tables o " IST__IN_SCHEMA
+    ", o.id AS table_id, o.view_definition, o.view_dependencies,"            \
+    " coalesce('{\"row_filter\":' || o.row_filter || '}', '{}') AS \"*\" FROM tables o " IST__IN_SCHEMA
 
 const ist__kind ist__kind_table = {
     .id = "table_id",
