@@ -116,7 +116,8 @@ public class Names implements TableCatalog, SupportsNamespaces {
 
     private RuntimeException unexpected(String name, Server.Refused e) {
         if (e.code.equals("CATALOG_NOT_FOUND")) {
-            throw Failure.raise("catalog " + catalog + " does not exist on the server at " + server.uri, e);
+            throw Failure.raise("catalog " + catalog + " does not exist on the server at " + server.uri
+                + ", or this token's principal may not know of it: that needs USE CATALOG", e);
         }
         throw Failure.raise(name + ": " + e.getMessage(), e);
     }
