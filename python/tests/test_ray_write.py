@@ -103,7 +103,7 @@ def test_from_spark_to_table_with_lineage(cluster, session, name):
     df = session.table(source).groupBy("k").sum("id").withColumnRenamed("sum(id)", "total")
     result = ray.data.from_spark(df).map_batches(lambda b: b).write_databricks_table(name)
     assert result.rows == 4
-    upstream = isthmus.lineage(name)["upstream"]
+    upstream = isthmus.lineage(name, depth=1)["upstream"]
     assert [(edge["source"], edge["engine"]) for edge in upstream] == [(source, "ray")]
     assert source in str(isthmus.lineage(name)) and name in str(isthmus.lineage(source))
 
@@ -112,7 +112,7 @@ def test_read_delta_to_table_with_lineage(cluster, name):
     source = f"{name}_source"
     isthmus.write_deltalake(source, {"id": [1, 2, 3]})
     isthmus.read_delta(source).map(lambda row: row).materialize().write_databricks_table(name)
-    assert [edge["source"] for edge in isthmus.lineage(name)["upstream"]] == [source]
+    assert [edge["source"] for edge in isthmus.lineage(name, depth=1)["upstream"]] == [source]
 
 
 def test_empty_dataset_with_a_schema(cluster, name):
