@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ACTION_MAX = 256, SECURABLE_MAX = 1100, DETAIL_MAX = 2000 };
+enum { ACTION_MAX = 256, SECURABLE_MAX = 1100, DETAIL_MAX = 2000, REQUEST_ID_MAX = 128 };
 
 static bool is_read(const char *method)
 {
@@ -62,6 +62,7 @@ static void name_of(const ist__call *call, char out[SECURABLE_MAX])
 
 ist_status ist__audit_add(ist__db *db, const ist__session *session, const ist__call *call, ist_error *err)
 {
+    const char *told = ist__call_header(call, "X-Request-Id");
     char action[ACTION_MAX], securable[SECURABLE_MAX] = "", detail[DETAIL_MAX] = "";
     const ist__request *request = call->request;
     /* The route's template, not the path: that may hold anything, and the securable says the rest. */
@@ -73,7 +74,7 @@ ist_status ist__audit_add(ist__db *db, const ist__session *session, const ist__c
         snprintf(detail, sizeof detail, "%s", request->body);
     ist__audit_entry entry = {.principal = *session->who->name ? session->who->name : NULL,
                               .peer = request->peer,
-                              .request_id = request->id,
+                              .request_id = told && strlen(told) <= REQUEST_ID_MAX ? told : NULL,
                               .action = action,
                               .securable = *securable ? securable : NULL,
                               .detail = *detail ? detail : NULL,

@@ -195,7 +195,6 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
                                 .header = header_of,
                                 .self = connection,
                                 .peer = peer_of(connection, t->peer)};
-    ist__uuid(t->request.id);
     t->call = (ist__call){.catalog = &t->catalog,
                           .server = server,
                           .request = &t->request,

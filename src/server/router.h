@@ -41,7 +41,6 @@ typedef struct ist__request {
     const char *body; /* ended by NUL besides; "" for an upload */
     size_t body_size;
     const char *peer; /* the client's address in text; NULL where unknown */
-    char id[37];      /* of this request, for the audit log and the answer's X-Request-Id */
 } ist__request;
 
 enum { IST__REPLY_HEADERS_MAX = 8, IST__SEGMENTS_MAX = 4 };

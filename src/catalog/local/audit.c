@@ -19,10 +19,13 @@ const char ist__schema_audit[] =
 
 ist_status ist__audit_write(ist__db *db, const ist__audit_entry *entry, ist_error *err)
 {
+    char id[37];
+    if (!entry->request_id)
+        ist__uuid(id);
     return ist__db_run(db,
                        "INSERT INTO audit (at, request_id, principal, peer, action, securable, http, detail)"
                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                       NULL, err, "itttttit", ist__now_ms(), entry->request_id, entry->principal, entry->peer,
+                       NULL, err, "itttttit", ist__now_ms(), entry->request_id ? entry->request_id : id, entry->principal, entry->peer,
                        entry->action, entry->securable, (int64_t)entry->http, entry->detail);
 }
 

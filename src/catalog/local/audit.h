@@ -12,7 +12,8 @@
 
 /* What an entry tells, borrowed; NULL where there is nothing to tell. */
 typedef struct ist__audit_entry {
-    const char *principal, *peer, *request_id;
+    const char *principal, *peer;
+    const char *request_id; /* what the client calls the request: its X-Request-Id; NULL for a new one */
     const char *action;    /* "POST /api/2.1/unity-catalog/tables" */
     const char *securable; /* "main.demo.scores" */
     const char *detail;    /* why it was refused, or what was granted */
