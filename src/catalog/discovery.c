@@ -84,13 +84,17 @@ ist_status ist__server_note_read(const char *home, ist__server_note *out, ist_er
     yyjson_val *root = yyjson_doc_get_root(doc);
     const char *url = yyjson_get_str(yyjson_obj_get(root, "url"));
     const char *token = yyjson_get_str(yyjson_obj_get(root, "token"));
-    if (!url || !token || strlen(url) >= sizeof out->url || strlen(token) >= sizeof out->token) {
+    const char *ca_file = yyjson_get_str(yyjson_obj_get(root, "ca_file"));
+    ca_file = ca_file ? ca_file : "";
+    if (!url || !token || strlen(url) >= sizeof out->url || strlen(token) >= sizeof out->token ||
+        strlen(ca_file) >= sizeof out->ca_file) {
         status = ist_error_set(err, IST_BAD_INPUT, 0, path.data,
                                "%s is not what `isthmus serve` writes; start the server again", path.data);
         goto done;
     }
     memcpy(out->url, url, strlen(url) + 1);
     memcpy(out->token, token, strlen(token) + 1);
+    memcpy(out->ca_file, ca_file, strlen(ca_file) + 1);
     out->pid = yyjson_get_sint(yyjson_obj_get(root, "pid"));
 done:
     yyjson_doc_free(doc);
@@ -110,6 +114,8 @@ ist_status ist__server_note_write(const char *home, const ist__server_note *note
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "url", note->url);
     yyjson_mut_obj_add_str(doc, root, "token", note->token);
+    if (*note->ca_file)
+        yyjson_mut_obj_add_str(doc, root, "ca_file", note->ca_file);
     yyjson_mut_obj_add_sint(doc, root, "pid", note->pid);
     text = yyjson_mut_write(doc, YYJSON_WRITE_NEWLINE_AT_END, &size);
     if (!text) {
