@@ -53,7 +53,7 @@ static void test_databricks_profile__tells_the_line_and_no_secret(void **state)
     /* What is wrong in another section is another's affair. */
     assert_ok(profile_read("[a]\nhost = h\n[b]\ndapi0123\n", "a", &profile, &err), err);
 
-    char *text = malloc(IST__TOKEN_MAX + 100);
+    static char text[IST__TOKEN_MAX + 100];
     memcpy(text, "[a]\ntoken=", 10);
     memset(text + 10, 'x', IST__TOKEN_MAX);
     text[10 + IST__TOKEN_MAX] = '\0';
@@ -62,7 +62,6 @@ static void test_databricks_profile__tells_the_line_and_no_secret(void **state)
     memcpy(text + 10 + IST__TOKEN_MAX, "x", 2);
     assert_int_equal(profile_read(text, "a", &profile, &err), IST_BAD_INPUT);
     assert_null(strstr(err.message, "xxx"));
-    free(text);
 }
 
 int main(int argc, char **argv)
