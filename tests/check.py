@@ -72,7 +72,9 @@ def demo():
 STAGES = {
     "c": lambda: ctest("dev"),
     "asan": lambda: ctest("asan"),
-    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog"),
+    # test_managed_commit reads checkpoints in threads, and memory that Arrow's own allocator hands from one to another looks
+    # like a race to a sanitizer that does not see Arrow's locks.
+    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog", "-E", "test_managed_commit"),
     "python": lambda: pytest(),
     "demo": demo,
 }
