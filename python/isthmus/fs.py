@@ -12,6 +12,7 @@ written appears whole when it is closed.
 import errno
 import io
 import json
+import os
 import threading
 
 import fsspec
@@ -80,20 +81,21 @@ def _split(path):
         lib.ist_buffer_free(within)
 
 
-_stores = threading.local()  # a store may be shared by threads, but not by a forked process: native.Handle sees to that
+_stores = {}  # of this process: a store is shared by its threads
+_lock = threading.Lock()
 
 
 def _store(path, write):
-    """(store, path within it); stores are kept per thread and catalog."""
+    """(store, path within it). Stores are kept per process, catalog and volume; readers and writers need theirs alive."""
     volume, within = _split(path)
     if volume.count(".") < 2:
         raise IsADirectoryError(errno.EISDIR, "above any volume: files are in /Volumes/<catalog>/<schema>/<volume>", path)
     connection = catalog.connect()
-    kept = _stores.__dict__.setdefault("kept", {})
-    key = (id(connection), volume, write)
-    if key not in kept or kept[key][1]._pid != native.os.getpid():
-        kept[key] = (connection, _Store(path, write))
-    return kept[key][1], within
+    key = (os.getpid(), id(connection), volume, write)
+    with _lock:
+        if key not in _stores:
+            _stores[key] = (connection, _Store(path, write))
+        return _stores[key][1], within
 
 
 class VolumeFileSystem(fsspec.AbstractFileSystem):
@@ -233,6 +235,7 @@ class VolumeFileSystem(fsspec.AbstractFileSystem):
 class _Reader(io.RawIOBase):
     def __init__(self, path):
         store, within = _store(path, False)
+        self._store = store
         out = ffi.new("ist_store_reader **")
         _call(lib.ist_store_reader_open, path, store.pointer, _c(within), out)
         self._reader = ffi.gc(out[0], lib.ist_store_reader_free)
@@ -271,6 +274,7 @@ class _Writer(io.RawIOBase):
 
     def __init__(self, path):
         store, within = _store(path, True)
+        self._store = store
         out = ffi.new("ist_store_writer **")
         _call(lib.ist_store_writer_open, path, store.pointer, _c(within), out)
         self._writer = ffi.gc(out[0], lib.ist_store_writer_free)
