@@ -6,6 +6,7 @@
  */
 #include "catalog/local/commits.h"
 #include "catalog/local/local_delta.h"
+#include "scratch_catalog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,30 +16,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char folder[64], id[64], uri[512];
-static ist_catalog *catalog;
-
-static void clean_up(void)
-{
-    char command[128];
-    ist_catalog_free(catalog);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0)
-        perror(command);
-}
+static char id[64], uri[512];
 
 static void set_up(void)
 {
-    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
     ist_buffer out = IST_BUFFER_INIT;
     char text[2048];
-    strcpy(folder, access("/dev/shm", W_OK) == 0 ? "/dev/shm/isthmus_fuzz_XXXXXX" : "/tmp/isthmus_fuzz_XXXXXX");
-    if (!mkdtemp(folder))
-        abort();
-    snprintf(text, sizeof text, "sqlite:%s/catalog.db", folder);
-    options.uri = text;
-    if (ist_catalog_open(&options, &catalog, NULL) != IST_OK ||
-        ist_catalog_create_staging_table(catalog, "main.default.t", &out, NULL) != IST_OK)
+    scratch_catalog_open();
+    if (ist_catalog_create_staging_table(catalog, "main.default.t", &out, NULL) != IST_OK)
         abort();
     yyjson_doc *doc = yyjson_read(out.data, out.size, 0);
     snprintf(id, sizeof id, "%s", yyjson_get_str(yyjson_doc_ptr_get(doc, "/id")));
@@ -52,7 +37,6 @@ static void set_up(void)
              uri, id);
     if (ist_catalog_create(catalog, IST_SECURABLE_TABLE, text, NULL, NULL) != IST_OK)
         abort();
-    atexit(clean_up);
 }
 
 static void append_body(const uint8_t *data, size_t size, ist_buffer *out)

@@ -5,6 +5,7 @@
  * input, so that what one input makes the next can meet.
  */
 #include "catalog/catalog_internal.h"
+#include "scratch_catalog.h"
 #include "server/router.h"
 
 #include <stdio.h>
@@ -14,32 +15,6 @@
 #include <yyjson.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static char folder[64];
-static ist_catalog *catalog;
-
-static void clean_up(void)
-{
-    char command[128];
-    ist_catalog_free(catalog);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0)
-        perror(command);
-}
-
-static void set_up(void)
-{
-    ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
-    char uri[128];
-    strcpy(folder, access("/dev/shm", W_OK) == 0 ? "/dev/shm/isthmus_fuzz_XXXXXX" : "/tmp/isthmus_fuzz_XXXXXX");
-    if (!mkdtemp(folder))
-        abort();
-    snprintf(uri, sizeof uri, "sqlite:%s/catalog.db", folder);
-    options.uri = uri;
-    if (ist_catalog_open(&options, &catalog, NULL) != IST_OK)
-        abort();
-    atexit(clean_up);
-}
 
 /* The value of a key in "a=1&b=2", as an HTTP library would find it. */
 static const char *parameter(void *query, const char *key)
@@ -58,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char none[] = "";
     if (!catalog)
-        set_up();
+        scratch_catalog_open();
     char *text = malloc(size + 1);
     if (!text)
         abort();

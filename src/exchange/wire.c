@@ -6,6 +6,7 @@
  */
 #include "exchange/wire.h"
 
+#include "util/cursor.h"
 #include "util/util.h"
 
 #include <stdio.h>
@@ -73,93 +74,47 @@ bool ist__wire_is_id(const char *id)
 
 /* ---- decoding ------------------------------------------------------------------------------------------------ */
 
-typedef struct cursor {
-    const uint8_t *at;
-    size_t left;
-    bool bad;
-} cursor;
-
-static uint64_t take_number(cursor *in, size_t width)
+static uint32_t take_u32(ist__cursor *in)
 {
-    if (in->left < width) {
-        in->bad = true;
-        in->left = 0;
-        return 0;
-    }
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value |= (uint64_t)in->at[i] << (8 * i);
-    in->at += width;
-    in->left -= width;
-    return value;
+    return (uint32_t)ist__cursor_number(in, 4);
 }
 
-static uint32_t take_u32(cursor *in)
+static int64_t take_i64(ist__cursor *in)
 {
-    return (uint32_t)take_number(in, 4);
+    return (int64_t)ist__cursor_number(in, 8);
 }
 
-static int64_t take_i64(cursor *in)
-{
-    return (int64_t)take_number(in, 8);
-}
-
-static bool take_bool(cursor *in)
+static bool take_bool(ist__cursor *in)
 {
     uint32_t value = take_u32(in);
     in->bad |= value > 1;
     return value == 1;
 }
 
-static void take_id(cursor *in, char out[IST_ID_SIZE])
+static void take_id(ist__cursor *in, char out[IST_ID_SIZE])
 {
-    if (in->left < IST_ID_SIZE - 1) {
-        in->bad = true;
-        in->left = 0;
+    const uint8_t *id = ist__cursor_take(in, IST_ID_SIZE - 1);
+    if (!id)
         return;
-    }
-    memcpy(out, in->at, IST_ID_SIZE - 1);
+    memcpy(out, id, IST_ID_SIZE - 1);
     out[IST_ID_SIZE - 1] = '\0';
     in->bad |= !ist__wire_is_id(out);
-    in->at += IST_ID_SIZE - 1;
-    in->left -= IST_ID_SIZE - 1;
 }
 
-/* The text lies in the payload with its NUL: it is lent, not copied. NULL where it is absent. */
-static const char *take_text(cursor *in, size_t *size)
+static void take_member(ist__cursor *in, ist_commit_member *out)
 {
-    size_t count = take_u32(in);
-    *size = 0;
-    if (count == 0)
-        return NULL;
-    if (count > in->left || memchr(in->at, '\0', count) != in->at + count - 1) {
-        in->bad = true;
-        in->left = 0;
-        return NULL;
-    }
-    const char *text = (const char *)in->at;
-    in->at += count;
-    in->left -= count;
-    *size = count - 1;
-    return text;
-}
-
-static void take_member(cursor *in, ist_commit_member *out)
-{
-    size_t size;
-    out->table_uri = take_text(in, &size);
-    out->table_name = take_text(in, &size);
-    out->context = take_text(in, &size);
-    out->actions = take_text(in, &out->actions_size);
-    out->app_id = take_text(in, &size);
-    out->engine = take_text(in, &size);
-    out->access = take_text(in, &size);
+    out->table_uri = ist__cursor_text(in, NULL);
+    out->table_name = ist__cursor_text(in, NULL);
+    out->context = ist__cursor_text(in, NULL);
+    out->actions = ist__cursor_text(in, &out->actions_size);
+    out->app_id = ist__cursor_text(in, NULL);
+    out->engine = ist__cursor_text(in, NULL);
+    out->access = ist__cursor_text(in, NULL);
     in->bad |= !out->table_uri || !out->context || !out->actions || !out->app_id;
 }
 
-static void take_result(cursor *in, ist_commit_result *out)
+static void take_result(ist__cursor *in, ist_commit_result *out)
 {
-    size_t size;
     uint32_t outcome = take_u32(in);
     in->bad |= outcome > IST_COMMIT_RETRYABLE;
     out->outcome = (ist_commit_outcome)outcome;
@@ -169,17 +124,16 @@ static void take_result(cursor *in, ist_commit_result *out)
     out->rows = take_i64(in);
     out->bytes = take_i64(in);
     out->already = take_bool(in);
-    const char *reason = take_text(in, &size);
+    const char *reason = ist__cursor_text(in, NULL);
     snprintf(out->reason, sizeof out->reason, "%s", reason ? reason : "");
 }
 
-static void take_error(cursor *in, ist_error *out)
+static void take_error(ist__cursor *in, ist_error *out)
 {
-    size_t size;
     uint32_t status = take_u32(in);
     int code = (int)(int32_t)take_u32(in);
-    const char *message = take_text(in, &size);
-    const char *where = take_text(in, &size);
+    const char *message = ist__cursor_text(in, NULL);
+    const char *where = ist__cursor_text(in, NULL);
     in->bad |= status == IST_OK || status > IST_INTERNAL;
     if (!in->bad)
         ist_error_set(out, (ist_status)status, code, where, "%s", message ? message : "");
@@ -187,12 +141,12 @@ static void take_error(cursor *in, ist_error *out)
 
 ist_status ist__wire_decode_header(const uint8_t bytes[IST__WIRE_HEADER_SIZE], ist__wire_header *out, ist_error *err)
 {
-    cursor in = {bytes + sizeof magic, IST__WIRE_HEADER_SIZE - sizeof magic, false};
-    out->version = (uint16_t)take_number(&in, 2);
-    out->op = (uint16_t)take_number(&in, 2);
+    ist__cursor in = {bytes + sizeof magic, IST__WIRE_HEADER_SIZE - sizeof magic, false};
+    out->version = (uint16_t)ist__cursor_number(&in, 2);
+    out->op = (uint16_t)ist__cursor_number(&in, 2);
     out->flags = take_u32(&in);
     out->size = take_u32(&in);
-    out->request = take_number(&in, 8);
+    out->request = ist__cursor_number(&in, 8);
     if (memcmp(bytes, magic, sizeof magic) != 0)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "not a frame of the exchange");
     if (out->size > IST__WIRE_PAYLOAD_MAX)
@@ -211,18 +165,17 @@ ist_status ist__wire_decode(const ist__wire_header *header, const uint8_t *paylo
     if (!layout)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a frame of unknown kind (op %u, flags %u)", header->op,
                              header->flags);
-    cursor in = {payload, header->size, false};
-    size_t size;
+    ist__cursor in = {payload, header->size, false};
     for (int i = 0; i < FIELDS_MAX && layout[i] != END; i++) {
         switch (layout[i]) {
         case EXCHANGE: take_id(&in, out->exchange); break;
         case CHUNK: take_id(&in, out->chunk); break;
-        case SIZE: out->size = take_number(&in, 8); break;
+        case SIZE: out->size = ist__cursor_number(&in, 8); break;
         case ROWS: out->rows = take_i64(&in); break;
         case SPILLED: out->spilled = take_bool(&in); break;
         case PID: out->pid = take_u32(&in); break;
         case FD_NUMBER: out->fd = (int32_t)take_u32(&in); break;
-        case TEXT: out->text = take_text(&in, &size); break;
+        case TEXT: out->text = ist__cursor_text(&in, NULL); break;
         case MEMBER: take_member(&in, &out->member); break;
         case RESULT: take_result(&in, &out->result); break;
         case ERROR: take_error(&in, &out->error); break;
@@ -236,22 +189,14 @@ ist_status ist__wire_decode(const ist__wire_header *header, const uint8_t *paylo
 
 /* ---- encoding ------------------------------------------------------------------------------------------------ */
 
-static ist_status put_number(ist_buffer *out, uint64_t value, size_t width, ist_error *err)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < width; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    return ist_buffer_append(out, bytes, width, err);
-}
-
 static ist_status put_u32(ist_buffer *out, uint32_t value, ist_error *err)
 {
-    return put_number(out, value, 4, err);
+    return ist__put_number(out, value, 4, err);
 }
 
 static ist_status put_i64(ist_buffer *out, int64_t value, ist_error *err)
 {
-    return put_number(out, (uint64_t)value, 8, err);
+    return ist__put_number(out, (uint64_t)value, 8, err);
 }
 
 static ist_status put_sized(ist_buffer *out, const char *text, size_t size, ist_error *err)
@@ -309,7 +254,7 @@ static ist_status put_field(ist_buffer *out, field which, const ist__message *me
     switch (which) {
     case EXCHANGE: return ist_buffer_append(out, message->exchange, IST_ID_SIZE - 1, err);
     case CHUNK: return ist_buffer_append(out, message->chunk, IST_ID_SIZE - 1, err);
-    case SIZE: return put_number(out, message->size, 8, err);
+    case SIZE: return ist__put_number(out, message->size, 8, err);
     case ROWS: return put_i64(out, message->rows, err);
     case SPILLED: return put_u32(out, message->spilled, err);
     case PID: return put_u32(out, message->pid, err);
@@ -330,11 +275,11 @@ ist_status ist__wire_encode(const ist__message *message, ist_buffer *out, ist_er
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "no frame has op %u, flags %u", message->op, message->flags);
     size_t start = out->size;
     IST_TRY(ist_buffer_append(out, magic, sizeof magic, err));
-    IST_TRY(put_number(out, IST__WIRE_VERSION, 2, err));
-    IST_TRY(put_number(out, message->op, 2, err));
+    IST_TRY(ist__put_number(out, IST__WIRE_VERSION, 2, err));
+    IST_TRY(ist__put_number(out, message->op, 2, err));
     IST_TRY(put_u32(out, message->flags, err));
     IST_TRY(put_u32(out, 0, err)); /* the size, once it is known */
-    IST_TRY(put_number(out, message->request, 8, err));
+    IST_TRY(ist__put_number(out, message->request, 8, err));
     for (int i = 0; i < FIELDS_MAX && layout[i] != END; i++)
         IST_TRY(put_field(out, layout[i], message, err));
     size_t size = out->size - start - IST__WIRE_HEADER_SIZE;

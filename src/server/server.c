@@ -110,8 +110,7 @@ static ist_status make_token(char out[2 * TOKEN_BYTES + 1], ist_error *err)
     unsigned char bytes[TOKEN_BYTES];
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot make a token: %s", strerror(errno));
-    for (int i = 0; i < TOKEN_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    ist__hex(bytes, sizeof bytes, out);
     return IST_OK;
 }
 

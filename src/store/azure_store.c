@@ -182,19 +182,6 @@ static ist_status azure_end_body(const ist__cloud_call *call, ist_buffer *body, 
     return ist_buffer_append_string(body, "</BlockList>", err);
 }
 
-static ist_status on_error_element(const char *path, const char *text, void *payload, ist_error *err)
-{
-    (void)err;
-    if (strcmp(path, "Error/Code") == 0)
-        snprintf(payload, 64, "%s", text);
-    return IST_OK;
-}
-
-static void azure_read_error(const char *body, size_t size, char code[64])
-{
-    ist__xml_read(body, size, on_error_element, code, NULL);
-}
-
 const ist__cloud_backend ist__azure_backend = {
     .name = "Azure storage",
     .hint = "set AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_KEY",
@@ -205,7 +192,7 @@ const ist__cloud_backend ist__azure_backend = {
     .read_page = azure_read_page,
     .part_id = azure_part_id,
     .end_body = azure_end_body,
-    .read_error = azure_read_error,
+    .read_error = ist__xml_error_code,
 };
 
 /* The environment -------------------------------------------------------------------------------------------------- */

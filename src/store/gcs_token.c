@@ -26,19 +26,6 @@ void ist__gcs_token_free(ist__gcs_token *token)
     ist_buffer_free(&token->text);
 }
 
-static ist_status append_base64url(const void *data, size_t size, ist_buffer *out, ist_error *err)
-{
-    size_t start = out->size;
-    IST_TRY(ist_buffer_reserve(out, size / 3 * 4 + 8, err));
-    out->size += (size_t)EVP_EncodeBlock((unsigned char *)out->data + start, data, (int)size);
-    while (out->size > start && out->data[out->size - 1] == '=')
-        out->size--;
-    out->data[out->size] = '\0';
-    for (size_t i = start; i < out->size; i++)
-        out->data[i] = out->data[i] == '+' ? '-' : out->data[i] == '/' ? '_' : out->data[i];
-    return IST_OK;
-}
-
 static ist_status append_signature(const char *pem, ist_buffer *jwt, ist_error *err)
 {
     unsigned char signature[1024];
@@ -54,7 +41,7 @@ static ist_status append_signature(const char *pem, ist_buffer *jwt, ist_error *
     if (!good)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the service account's private_key is not an RSA key in PEM");
     IST_TRY(ist_buffer_append(jwt, ".", 1, err));
-    return append_base64url(signature, size, jwt, err);
+    return ist__base64url(signature, size, jwt, err);
 }
 
 /* What the service account says of itself, signed. */
@@ -79,9 +66,9 @@ static ist_status make_assertion(yyjson_val *file, const char *token_uri, ist_bu
     yyjson_mut_doc_free(doc);
     if (!text)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for a token");
-    IST_TRY_GOTO(append_base64url(header, sizeof header - 1, jwt, err));
+    IST_TRY_GOTO(ist__base64url(header, sizeof header - 1, jwt, err));
     IST_TRY_GOTO(ist_buffer_append(jwt, ".", 1, err));
-    IST_TRY_GOTO(append_base64url(text, strlen(text), jwt, err));
+    IST_TRY_GOTO(ist__base64url(text, strlen(text), jwt, err));
     status = append_signature(pem, jwt, err);
 done:
     free(text);

@@ -92,8 +92,7 @@ static ist_status add_hash(const ist__cloud_call *call, ist__http_request *reque
     char hex[65];
     if (!EVP_Digest(call->body ? call->body : "", call->size, hash, NULL, EVP_sha256(), NULL))
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "SHA-256 is not available");
-    for (size_t i = 0; i < sizeof hash; i++)
-        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    ist__hex(hash, sizeof hash, hex);
     return ist__http_header(request, err, "x-amz-content-sha256: %s", hex);
 }
 
@@ -232,19 +231,6 @@ static ist_status s3_end_body(const ist__cloud_call *call, ist_buffer *body, ist
     return ist_buffer_append_string(body, "</CompleteMultipartUpload>", err);
 }
 
-static ist_status on_error_element(const char *path, const char *text, void *payload, ist_error *err)
-{
-    (void)err;
-    if (strcmp(path, "Error/Code") == 0)
-        snprintf(payload, 64, "%s", text);
-    return IST_OK;
-}
-
-static void s3_read_error(const char *body, size_t size, char code[64])
-{
-    ist__xml_read(body, size, on_error_element, code, NULL);
-}
-
 const ist__cloud_backend ist__s3_backend = {
     .name = "S3",
     .hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -256,7 +242,7 @@ const ist__cloud_backend ist__s3_backend = {
     .read_upload = s3_read_upload,
     .part_id = s3_part_id,
     .end_body = s3_end_body,
-    .read_error = s3_read_error,
+    .read_error = ist__xml_error_code,
 };
 
 /* The environment -------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "util/util.h"
 
 #include <expat.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct reader {
@@ -91,6 +92,19 @@ ist_status ist__xml_read(const char *data, size_t size, ist__xml_cb cb, void *pa
     ist_buffer_free(&r.path);
     ist_buffer_free(&r.text);
     return r.status;
+}
+
+static ist_status on_error_element(const char *path, const char *text, void *payload, ist_error *err)
+{
+    (void)err;
+    if (strcmp(path, "Error/Code") == 0)
+        snprintf(payload, 64, "%s", text);
+    return IST_OK;
+}
+
+void ist__xml_error_code(const char *data, size_t size, char code[64])
+{
+    ist__xml_read(data, size, on_error_element, code, NULL);
 }
 
 ist_status ist__xml_escape(const char *text, ist_buffer *out, ist_error *err)

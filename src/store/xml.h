@@ -22,6 +22,9 @@ typedef ist_status (*ist__xml_cb)(const char *path, const char *text, void *payl
 /* Errors: IST_BAD_INPUT (not well-formed, deeper or longer than the limits, a document type), the callback's. */
 ist_status ist__xml_read(const char *data, size_t size, ist__xml_cb cb, void *payload, ist_error *err);
 
+/* The text of Error/Code, which S3 and Azure name a fault by; code stays as it is where there is none. */
+void ist__xml_error_code(const char *data, size_t size, char code[64]);
+
 /* Append text with '&', '<', '>' and '"' escaped. */
 ist_status ist__xml_escape(const char *text, ist_buffer *out, ist_error *err);
 

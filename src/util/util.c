@@ -56,6 +56,34 @@ void ist__uuid(char out[37])
              b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+void ist__hex(const void *bytes, size_t size, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i++) {
+        out[2 * i] = digits[at[i] >> 4];
+        out[2 * i + 1] = digits[at[i] & 15];
+    }
+    out[2 * size] = '\0';
+}
+
+ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_error *err)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t have = size - i < 3 ? size - i : 3;
+        uint32_t bits = 0;
+        char text[4];
+        for (size_t j = 0; j < 3; j++)
+            bits = bits << 8 | (j < have ? at[i + j] : 0u);
+        for (int j = 0; j < 4; j++)
+            text[j] = digits[bits >> (18 - 6 * j) & 63];
+        IST_TRY(ist_buffer_append(out, text, have + 1, err));
+    }
+    return IST_OK;
+}
+
 int64_t ist__now_ms(void)
 {
     struct timespec t;

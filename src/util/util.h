@@ -42,6 +42,11 @@ void ist__text_wipe(char *text);
 /* A new random UUID (version 4) in text. */
 void ist__uuid(char out[37]);
 
+/* Bytes in lower-case hexadecimal; out holds 2 * size + 1. */
+void ist__hex(const void *bytes, size_t size, char *out);
+/* Append bytes in base64 for URLs, without padding (RFC 4648, section 5). */
+ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_error *err);
+
 /* Milliseconds since the epoch; microseconds of the monotonic clock. */
 int64_t ist__now_ms(void);
 int64_t ist__monotonic_us(void);

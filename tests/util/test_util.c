@@ -64,6 +64,28 @@ static void test_util_time__before_the_epoch(void **state)
     assert_string_equal(text, "2026-11-23T08:59:11.123Z");
 }
 
+/* The vectors of RFC 4648, section 10, and the two digits that are URLs' own. */
+static void test_util_text__of_bytes(void **state)
+{
+    (void)state;
+    static const char *const encoded[] = {"", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"};
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer out = IST_BUFFER_INIT;
+    char hex[7];
+    for (size_t size = 0; size < 7; size++) {
+        ist_buffer_clear(&out);
+        assert_ok(ist_buffer_append(&out, "", 0, &err), err);
+        assert_ok(ist__base64url("foobar", size, &out, &err), err);
+        assert_string_equal(out.data, encoded[size]);
+    }
+    ist_buffer_clear(&out);
+    assert_ok(ist__base64url("\xfb\xff\xbf", 3, &out, &err), err);
+    assert_string_equal(out.data, "-_-_");
+    ist__hex("\x00\x9f\xfa", 3, hex);
+    assert_string_equal(hex, "009ffa");
+    ist_buffer_free(&out);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +94,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_util_buffer__keeps_to_its_limit),
         cmocka_unit_test(test_util_uri__round_trip),
         cmocka_unit_test(test_util_time__before_the_epoch),
+        cmocka_unit_test(test_util_text__of_bytes),
     };
     return run_group(tests, argc, argv);
 }

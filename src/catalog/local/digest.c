@@ -1,28 +1,19 @@
 /* digest.c: secrets made and kept as digests. */
 #include "catalog/local/digest.h"
 
+#include "util/util.h"
+
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-
-static void to_hex(const unsigned char *bytes, size_t size, char *out)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[2 * size] = '\0';
-}
 
 void ist__digest(const char *text, size_t size, char out[IST__DIGEST_TEXT])
 {
     unsigned char bytes[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)text, size, bytes);
-    to_hex(bytes, sizeof bytes, out);
+    ist__hex(bytes, sizeof bytes, out);
 }
 
 ist_status ist__secret_make(char out[IST__SECRET_TEXT], ist_error *err)
@@ -31,7 +22,7 @@ ist_status ist__secret_make(char out[IST__SECRET_TEXT], ist_error *err)
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot make a secret: %s", strerror(errno));
     memcpy(out, "ist_", 4);
-    to_hex(bytes, sizeof bytes, out + 4);
+    ist__hex(bytes, sizeof bytes, out + 4);
     OPENSSL_cleanse(bytes, sizeof bytes);
     return IST_OK;
 }

@@ -33,21 +33,6 @@ struct ist__file_signer {
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static ist_status encode(const unsigned char *bytes, size_t size, ist_buffer *out, ist_error *err)
-{
-    for (size_t i = 0; i < size; i += 3) {
-        size_t have = size - i < 3 ? size - i : 3;
-        uint32_t bits = 0;
-        char text[4];
-        for (size_t j = 0; j < 3; j++)
-            bits = bits << 8 | (j < have ? bytes[i + j] : 0u);
-        for (int j = 0; j < 4; j++)
-            text[j] = digits[bits >> (18 - 6 * j) & 63];
-        IST_TRY(ist_buffer_append(out, text, have + 1, err));
-    }
-    return IST_OK;
-}
-
 /* Returns the number of bytes, or -1 for what is not base64url or does not fit. */
 static int decode(const char *text, size_t size, unsigned char *out, size_t capacity)
 {
@@ -109,10 +94,10 @@ static bool sign(const ist__file_signer *signer, const char *text, size_t size, 
 static void name_socket(ist__file_signer *signer)
 {
     unsigned char mac[MAC_BYTES] = {0};
-    int size = snprintf(signer->socket, sizeof signer->socket, "@isthmus-files-");
+    char hex[2 * 16 + 1];
     sign(signer, "files.sock", 10, mac);
-    for (int i = 0; i < 16; i++)
-        size += snprintf(signer->socket + size, sizeof signer->socket - (size_t)size, "%02x", mac[i]);
+    ist__hex(mac, 16, hex);
+    snprintf(signer->socket, sizeof signer->socket, "@isthmus-files-%s", hex);
 }
 
 ist_status ist__file_signer_open(const char *home, int64_t life_ms, ist__file_signer **out, ist_error *err)
@@ -181,11 +166,11 @@ ist_status ist__file_token_sign(const ist__file_signer *signer, const char *payl
 {
     unsigned char mac[MAC_BYTES];
     size_t start = out->size;
-    IST_TRY(encode((const unsigned char *)payload, size, out, err));
+    IST_TRY(ist__base64url((const unsigned char *)payload, size, out, err));
     if (!sign(signer, out->data ? out->data + start : "", out->size - start, mac))
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "no HMAC-SHA256");
     IST_TRY(ist_buffer_append(out, ".", 1, err));
-    return encode(mac, sizeof mac, out, err);
+    return ist__base64url(mac, sizeof mac, out, err);
 }
 
 ist_status ist__file_token_make(const ist__file_signer *signer, const char *root, bool write, const char *principal,
