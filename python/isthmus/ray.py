@@ -30,6 +30,7 @@ from ray.data.datasource.datasink import Datasink
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list, _internal_kv_put
 
 from isthmus import catalog, delta, errors, fs, native, openlineage
+from isthmus.ray_columns import columns_of
 
 logger = logging.getLogger("isthmus")
 
@@ -163,11 +164,12 @@ class DeltaDatasink(Datasink):
     the job's id in Ray's key-value store, so that the files of a failed job, or of a task that ran twice, are removed.
     """
 
-    def __init__(self, place, mode, inputs, min_bytes, **options):
+    def __init__(self, place, mode, inputs, columns, min_bytes, **options):
         self._place = place
         self._options = dict(options, mode=mode, engine=ENGINE, table_name=place.name,
                              app_id=f"isthmus-job-{uuid.uuid4()}")
         self._inputs = inputs
+        self._columns = columns
         self._min_bytes = min_bytes
         self._transaction = self._store = self._context = self._access = None
         self.result = None
@@ -228,7 +230,8 @@ class DeltaDatasink(Datasink):
             now = native.Snapshot(self._store)
         self._forget()
         openlineage.post(ENGINE, self._inputs, [openlineage.Dataset(
-            self._place.label, self.result.version, self.result.rows, self.result.bytes, now.schema_json)])
+            self._place.label, self.result.version, self.result.rows, self.result.bytes, now.schema_json,
+            self._columns)])
 
     def on_write_failed(self, error):
         if self._store is None:
@@ -312,8 +315,8 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
     if isinstance(partition_by, str):
         partition_by = [partition_by]
     schema = self.schema(fetch_if_missing=False)
-    sink = DeltaDatasink(place, mode, inputs_of(self), _write_bytes(self, schema), merge_schema=mergeSchema,
-                         overwrite_schema=overwriteSchema, partition_by=partition_by)
+    sink = DeltaDatasink(place, mode, inputs_of(self), columns_of(self), _write_bytes(self, schema),
+                         merge_schema=mergeSchema, overwrite_schema=overwriteSchema, partition_by=partition_by)
     try:
         if schema is not None:
             sink.on_write_start(schema)  # known without executing anything: so are its errors
@@ -410,6 +413,7 @@ def _remembering_inputs(materialize):
         output = materialize(self)
         # The plan of a materialized Dataset starts at its blocks; this is where the trail would end.
         object.__setattr__(output._logical_plan.dag, "_isthmus_inputs", inputs_of(self))
+        object.__setattr__(output._logical_plan.dag, "_isthmus_columns", columns_of(self))
         return output
 
     return wrapper

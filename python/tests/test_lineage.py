@@ -112,6 +112,29 @@ def test_merge(spark, tables):
     assert {source for source, *_ in found} == {orders}
 
 
+# ---- Ray -------------------------------------------------------------------------------------------------------------
+
+
+def test_ray_columns(cluster, name):
+    from ray.data.expressions import col
+
+    source, target = f"{name}_in", f"{name}_out"
+    isthmus.write_deltalake(source, {"id": [1, 2], "x": [1.0, 2.0], "y": [3.0, 4.0], "z": ["a", "b"]})
+    ds = isthmus.read_delta(source).filter(expr=col("id") > 0).drop_columns(["z"]).rename_columns({"x": "renamed"})
+    ds.with_column("total", col("renamed") + col("y")).sort("id").write_databricks_table(target)
+    openlineage.flush()
+    wanted = {(source, "id", "id", "IDENTITY"), (source, "x", "renamed", "IDENTITY"), (source, "y", "y", "IDENTITY"),
+              (source, "x", "total", "TRANSFORMATION"), (source, "y", "total", "TRANSFORMATION"),
+              (source, "id", None, "FILTER"), (source, "id", None, "SORT")}
+    assert columns_into(target, len(wanted)) == wanted
+
+    opaque = f"{name}_opaque"
+    ds.map_batches(lambda batch: batch).materialize().write_databricks_table(opaque)
+    openlineage.flush()
+    answer = isthmus.lineage(opaque, columns=True)
+    assert [(edge["source"], edge["columns"]) for edge in answer["upstream"] if edge["target"] == opaque] == [(source, [])]
+
+
 # ---- places that are gone or slow ------------------------------------------------------------------------------------
 
 PROGRAM = """
