@@ -26,8 +26,8 @@ typedef struct transfer {
     bool answered;   /* by a lane: the reply is to be sent */
     ist_error error; /* of the token, the route or the upload: the answer, once the body is through */
     size_t dropped;  /* bytes of a body that nobody reads */
-    char *path, *method;
     char peer[INET6_ADDRSTRLEN];
+    char text[]; /* path and method */
 } transfer;
 
 /* Answers ---------------------------------------------------------------------------------------------------------- */
@@ -152,7 +152,7 @@ static ist_status authenticate(const ist_server *server, struct MHD_Connection *
 {
     const char *token = shown_token(connection, method);
     *out = NULL;
-    return token ? ist__server_principal(server, token, out, err) : IST_OK;
+    return token ? ist__principal_of_token(ist__server_local(server), token, out, err) : IST_OK;
 }
 
 static void free_transfer(transfer *t)
@@ -163,8 +163,6 @@ static void free_transfer(transfer *t)
     ist__reply_clear(&t->reply);
     ist__match_free(&t->match);
     ist_buffer_free(&t->body);
-    free(t->path);
-    free(t->method);
     free(t);
 }
 
@@ -172,25 +170,20 @@ static void free_transfer(transfer *t)
 static transfer *new_transfer(ist_server *server, struct MHD_Connection *connection, const char *url,
                               const char *method)
 {
-    transfer *t = calloc(1, sizeof *t);
-    if (t) {
-        t->path = strdup(url);
-        t->method = strdup(method);
-    }
-    if (!t || !t->path || !t->method) {
-        free(t ? t->path : NULL);
-        free(t ? t->method : NULL);
-        free(t);
+    size_t path_size = strlen(url) + 1, method_size = strlen(method) + 1;
+    transfer *t = calloc(1, sizeof *t + path_size + method_size);
+    if (!t)
         return NULL;
-    }
+    memcpy(t->text, url, path_size);
+    memcpy(t->text + path_size, method, method_size);
     t->connection = connection;
     t->body.limit = IST__CATALOG_BODY_MAX + 1; /* and the NUL */
     t->reply = IST__REPLY_INIT;
     ist__match_find(method, url, &t->match, &t->error);
-    t->session.local = ((ist__session *)server->catalog->self)->local;
+    t->session.local = ist__server_local(server);
     t->catalog = (ist_catalog){.backend = server->catalog->backend, .self = &t->session};
-    t->request = (ist__request){.method = t->method,
-                                .path = t->path,
+    t->request = (ist__request){.method = t->text + path_size,
+                                .path = t->text,
                                 .parameter = parameter_of,
                                 .header = header_of,
                                 .self = connection,

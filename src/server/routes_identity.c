@@ -312,8 +312,8 @@ static ist_status login(ist__call *call, ist_error *err)
     const ist__principal *who = NULL;
     ist_status status = IST_OK;
     IST_TRY_GOTO(shown_token(call, &token, err));
-    if (token.data && call->server)
-        IST_TRY_GOTO(ist__server_principal(call->server, token.data, &who, err));
+    if (token.data)
+        IST_TRY_GOTO(ist__principal_of_token(ist__call_session(call)->local, token.data, &who, err));
     if (!who) {
         status = ist__uc_error(err, IST__UC_UNAUTHENTICATED, "this is not a valid token");
         goto done;

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,27 +31,9 @@ enum {
     TOKEN_BYTES = 32,
 };
 
-bool ist__server_digest(const char *text, size_t size, unsigned char out[IST__DIGEST_BYTES])
+ist__local *ist__server_local(const ist_server *server)
 {
-    return EVP_Digest(text, size, out, NULL, EVP_sha256(), NULL) == 1;
-}
-
-/* Neither length nor content of the token shows in the time taken. */
-bool ist__server_is_token(const ist_server *server, const char *token)
-{
-    unsigned char shown[IST__DIGEST_BYTES];
-    return ist__server_digest(token, strlen(token), shown) &&
-           CRYPTO_memcmp(shown, server->token_digest, sizeof shown) == 0;
-}
-
-ist_status ist__server_principal(const ist_server *server, const char *token, const ist__principal **out,
-                                 ist_error *err)
-{
-    if (ist__server_is_token(server, token)) {
-        *out = &ist__principal_admin;
-        return IST_OK;
-    }
-    return ist__principal_of_token(((ist__session *)server->catalog->self)->local, token, out, err);
+    return ((ist__session *)server->catalog->self)->local;
 }
 
 /* Home ------------------------------------------------------------------------------------------------------------- */
@@ -154,8 +135,6 @@ static ist_status set_token(ist_server *server, const char *given, ist_error *er
     }
     memcpy(server->note.token, token, size);
     server->note.token[size] = '\0';
-    if (!ist__server_digest(server->note.token, size, server->token_digest))
-        status = ist_error_set(err, IST_INTERNAL, 0, NULL, "no SHA-256");
 done:
     ist_buffer_free(&kept);
     return status;
@@ -170,6 +149,8 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
     options.storage_root = given->storage_root;
     if (status == IST_OK)
         status = ist_catalog_open(&options, &server->catalog, err);
+    if (status == IST_OK)
+        status = ist__principals_admit(ist__server_local(server), server->note.token, err);
     if (status == IST_OK && given->storage_config)
         status = ist__vend_configure(server->catalog, given->storage_config, err);
     ist_buffer_free(&uri);
@@ -180,7 +161,7 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
 static ist_status start_files(ist_server *server, uint32_t life_s, ist_error *err)
 {
     IST_TRY(ist__file_signer_open(server->home, (int64_t)life_s * 1000, &server->file_signer, err));
-    ((ist__session *)server->catalog->self)->local->file_signer = server->file_signer;
+    ist__server_local(server)->file_signer = server->file_signer;
     /* Without the socket everything works, slower: it does not keep the server from starting. */
     ist__file_broker_start(server->file_signer, &server->file_broker, NULL);
     return IST_OK;
@@ -285,7 +266,7 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(read_tls(server, options, err));
     IST_TRY_GOTO(open_catalog(server, options, err));
     IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
-    IST_TRY_GOTO(ist__lanes_start(((ist__session *)server->catalog->self)->local, &server->lanes, err));
+    IST_TRY_GOTO(ist__lanes_start(ist__server_local(server), &server->lanes, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
     IST_TRY_GOTO(ist__file_signer_set_url(server->file_signer, server->note.url, err));
     server->note.pid = getpid();

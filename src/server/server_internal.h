@@ -11,12 +11,9 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 
-enum { IST__DIGEST_BYTES = 32 };
-
 struct ist_server {
     char *home;
     ist__server_note note;
-    unsigned char token_digest[IST__DIGEST_BYTES];
     int lock;
     uint16_t port;
     ist_catalog *catalog; /* the administrator's */
@@ -33,12 +30,8 @@ struct ist_server {
 #define IST__TOKEN_COOKIE "ISTHMUS_TOKEN"
 
 /* server.c */
-/* Who holds a token, the home's included; NULL where nobody does. Release with ist__principal_release. */
-ist_status ist__server_principal(const ist_server *server, const char *token, const ist__principal **out,
-                                 ist_error *err);
-/* Is it the token of the home? Compared as digests, in constant time. */
-bool ist__server_is_token(const ist_server *server, const char *token);
-bool ist__server_digest(const char *text, size_t size, unsigned char out[IST__DIGEST_BYTES]);
+/* What the server's catalog is made of. */
+ist__local *ist__server_local(const ist_server *server);
 
 /* http.c: the callbacks of libmicrohttpd; self is the server. */
 enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,

@@ -133,6 +133,8 @@ ist_status ist__db_run(ist__db *db, const char *sql, sqlite3_stmt **row, ist_err
         *row = statement;
     else if (statement)
         sqlite3_reset(statement);
+    if (row && statement && db->row_count++ < IST__DB_ROWS_MAX)
+        db->rows[db->row_count - 1] = statement;
     return IST_OK;
 }
 
@@ -171,11 +173,15 @@ ist_status ist__db_savepoint(ist__db *db, ist_error *err)
     return IST_OK;
 }
 
+/* A row that was left open would make COMMIT and ROLLBACK busy. */
 static void reset_statements(ist__db *db)
 {
-    for (int i = 0; i < db->prepared_count; i++)
-        if (sqlite3_stmt_busy(db->prepared[i]))
-            sqlite3_reset(db->prepared[i]);
+    bool all = db->row_count > IST__DB_ROWS_MAX;
+    sqlite3_stmt **statements = all ? db->prepared : db->rows;
+    for (int i = 0; i < (all ? db->prepared_count : db->row_count); i++)
+        if (sqlite3_stmt_busy(statements[i]))
+            sqlite3_reset(statements[i]);
+    db->row_count = 0;
 }
 
 static ist_status end_savepoint(ist__db *db, ist_status status, ist_error *err)
@@ -189,14 +195,23 @@ static ist_status end_savepoint(ist__db *db, ist_status status, ist_error *err)
     return status;
 }
 
+static ist_status commit(ist__db *db, ist_error *err)
+{
+    if (db->commits)
+        atomic_fetch_add(db->commits, 1);
+    ist_status status = ist__db_run(db, "COMMIT", NULL, err, "");
+    if (db->commits)
+        atomic_fetch_add(db->commits, 1);
+    return status;
+}
+
 ist_status ist__db_end(ist__db *db, ist_status status, ist_error *err)
 {
-    /* A row that was left open when an operation failed would make COMMIT and ROLLBACK busy. */
     reset_statements(db);
     if (db->depth > 1)
         return end_savepoint(db, status, err);
     if (status == IST_OK)
-        status = ist__db_run(db, "COMMIT", NULL, err, "");
+        status = commit(db, err);
     if (db->rights_changed)
         atomic_fetch_add(db->generation, 1);
     db->rights_changed = false;

@@ -13,8 +13,12 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
-enum { IST__DB_STATEMENT_SLOTS = 1024 }; /* a power of two, more than the catalog has statements */
+enum {
+    IST__DB_STATEMENT_SLOTS = 1024, /* a power of two, more than the catalog has statements */
+    IST__DB_ROWS_MAX = 32           /* rows handed out since the last end that are told apart */
+};
 
 typedef struct ist__db {
     sqlite3 *handle;
@@ -29,6 +33,9 @@ typedef struct ist__db {
     } statements[IST__DB_STATEMENT_SLOTS];
     sqlite3_stmt *prepared[IST__DB_STATEMENT_SLOTS / 2];
     int prepared_count;
+    sqlite3_stmt *rows[IST__DB_ROWS_MAX]; /* that may still be open */
+    int row_count;                        /* more than IST__DB_ROWS_MAX: any statement may be */
+    atomic_uint *commits; /* counted up before each COMMIT and after it; NULL for a reader */
 } ist__db;
 
 /* Open a file as WAL database; a writer makes it where it is missing, mode 0600. */

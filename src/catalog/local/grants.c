@@ -299,10 +299,8 @@ static ist_status describe_missing(const holdings *h, ist__action action, ist_se
     return IST_OK;
 }
 
-ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action, const ist__chain *chain,
-                          ist_error *err)
+ist_status ist__authorize(ist__session *session, ist__action action, const ist__chain *chain, ist_error *err)
 {
-    (void)db; /* what a principal was granted came with his token */
     const ist__principal *who = session->who;
     if (who->is_admin)
         return IST_OK;
@@ -322,10 +320,9 @@ ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action
     return status;
 }
 
-bool ist__may_see(ist__session *session, ist__db *db, const ist__chain *parent, ist_securable kind, const char *id,
+bool ist__may_see(ist__session *session, const ist__chain *parent, ist_securable kind, const char *id,
                   const char *owner)
 {
-    (void)db;
     if (session->who->is_admin)
         return true;
     holdings h = holdings_of(session->who, parent);
@@ -453,7 +450,7 @@ static ist_status apply_changes(ist__db *db, const ist__chain *chain, yyjson_val
 static ist_status show_grants(ist__session *session, ist__db *db, const ist__chain *chain, const char *principal,
                               yyjson_mut_doc *doc, yyjson_mut_val *list, ist_error *err)
 {
-    bool all = ist__authorize(session, db, IST__ACTION_GRANT, chain, NULL) == IST_OK;
+    bool all = ist__authorize(session, IST__ACTION_GRANT, chain, NULL) == IST_OK;
     return list_grants(db, chain, principal, all ? NULL : session->who, doc, list, err);
 }
 
@@ -529,7 +526,7 @@ ist_status ist__owner_change(ist__session *session, ist__db *db, const ist__chai
                              ist_error *err)
 {
     char id[37];
-    IST_TRY(ist__authorize(session, db, IST__ACTION_GRANT, chain, err));
+    IST_TRY(ist__authorize(session, IST__ACTION_GRANT, chain, err));
     IST_TRY(ist__principal_find(db, owner, id, err));
     ist_securable kind = chain->link[chain->count - 1].kind;
     ist__db_rights_changed(db);

@@ -64,11 +64,18 @@ ist_status ist__resolve(ist__session *session, ist__db *db, ist_securable kind, 
 /* The same by id. */
 ist_status ist__resolve_id(ist__session *session, ist__db *db, ist_securable kind, const char *id, ist__action action,
                            ist__chain *out, ist_error *err);
+/*
+ * The two halves of ist__resolve: what the names lead to, whoever asks (the chain ends before the first that is missing),
+ * and whether he may. What was found stays true as long as the database does not change.
+ */
+ist_status ist__chain_find(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
+                           ist__chain *out, ist_error *err);
+ist_status ist__chain_authorize(ist__session *session, ist_securable kind, const ist__name *name, ist__action action,
+                                const ist__chain *chain, ist_error *err);
 /* For a chain in hand. Errors: PERMISSION_DENIED; NOT_FOUND, where the principal may not see it. */
-ist_status ist__authorize(ist__session *session, ist__db *db, ist__action action, const ist__chain *chain,
-                          ist_error *err);
+ist_status ist__authorize(ist__session *session, ist__action action, const ist__chain *chain, ist_error *err);
 /* For lists: the chain's last link replaced by a row's kind, id and owner; may it be seen? */
-bool ist__may_see(ist__session *session, ist__db *db, const ist__chain *parent, ist_securable kind, const char *id,
+bool ist__may_see(ist__session *session, const ist__chain *parent, ist_securable kind, const char *id,
                   const char *owner);
 
 /*

@@ -5,6 +5,7 @@
  * one. local_objects.c has the operations on objects, the other local_*.c what is special about each kind.
  */
 #include "catalog/local/commits.h"
+#include "catalog/local/object_cache.h"
 #include "catalog/local/objects.h"
 #include "catalog/local/principals.h"
 #include "catalog/local/schema.h"
@@ -109,8 +110,10 @@ ist_status ist__local_open(const char *path, const char *storage_root, ist_catal
     IST_TRY(ist__alloc(1, sizeof *local, (void **)&local, err));
     local->admin = (ist__session){.local = local, .who = &ist__principal_admin};
     IST_TRY_GOTO(ist__principals_open(local, err));
+    IST_TRY_GOTO(ist__object_cache_open(local, err));
     IST_TRY_GOTO(ist__db_open(path, true, &local->writer, err));
     local->writer->generation = &local->generation;
+    local->writer->commits = &local->commits;
     local->audit_days = 90;
     local->audit_entries = 1000000;
     IST_TRY_GOTO(set_places(local, path, storage_root, err));

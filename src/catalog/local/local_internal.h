@@ -19,9 +19,11 @@ struct ist__local {
     ist__db *writer;
     ist__db *readers[IST__READERS_MAX]; /* their own connections: in WAL mode readers do not wait for the writer's fsync */
     int reader_count;
-    atomic_uint next_reader;
+    atomic_uint next_reader; /* to queue at, where all are busy */
     atomic_uint generation;       /* of identities and grants: what was cached under another is stale */
     ist__identity *identity;      /* the principals of the tokens seen */
+    atomic_uint commits;          /* begun and ended: odd while one is under way */
+    struct ist__object_cache *objects;
     int64_t audit_days, audit_entries; /* how long and how many entries of the audit log are kept */
     char metastore_id[37];
     int lineage_days; /* an edge that no run repeated for so long is forgotten; 0 for never */
@@ -42,7 +44,8 @@ yyjson_mut_val *ist__local_row(yyjson_mut_doc *doc, sqlite3_stmt *row);
 /* How a kind of securable lies in the database. */
 typedef struct ist__securable_table {
     const char *table;   /* has id, name, owner and parent_id: the id of its schema, catalog or metastore */
-    const char *find;    /* id and owner by parent_id ?1 and name ?2 */
+    const char *chain;   /* its ids and owners from the metastore down, by names: securables.c */
+    const char *find;    /* id by parent_id ?1 and name ?2 */
     const char *find_id; /* parent_id and owner by id ?1 */
     const char *set_owner, *pass_on; /* to ?2: of id ?1; of whatever the owner ?1 owns */
     ist__uc_code missing;

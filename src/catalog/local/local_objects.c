@@ -4,6 +4,7 @@
  * They answer as the open Unity Catalog server does, error codes and omissions included: names are case-sensitive, an
  * update with nothing in it changes nothing, a page token is the last name of the page before.
  */
+#include "catalog/local/object_cache.h"
 #include "catalog/local/objects.h"
 #include "catalog/local/schema.h"
 
@@ -253,20 +254,40 @@ ist_status ist__local_create(void *self, ist_securable kind, const char *body, i
 /* Get, list -------------------------------------------------------------------------------------------------------- */
 
 static ist_status get_by_name(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
-                              ist_buffer *out, ist_error *err)
+                              ist__chain *chain, ist_buffer *out, ist_error *err)
 {
-    ist__chain chain;
     char id[37];
-    IST_TRY(resolve(session, db, kind, name, IST__ACTION_SEE, &chain, id, err));
+    IST_TRY(resolve(session, db, kind, name, IST__ACTION_SEE, chain, id, err));
     return ist__object_append(db, kind, id, out, err);
+}
+
+static ist_status get_cached(ist__session *session, ist_securable kind, const ist__name *name,
+                             ist__cached_object *cached, ist_buffer *out, ist_error *err)
+{
+    ist_status status = ist__chain_authorize(session, kind, name, IST__ACTION_SEE, &cached->chain, err);
+    if (status == IST_OK)
+        status = ist_buffer_append(out, ist__cached_object_json(cached), cached->json_size, err);
+    ist__object_cache_release(cached);
+    return status;
 }
 
 ist_status ist__local_get(void *self, ist_securable kind, const ist__name *name, ist_buffer *out, ist_error *err)
 {
+    ist__session *session = self;
     ist__db *db;
+    ist__chain chain;
+    size_t before = out->size;
     IST_TRY(check_kind(kind, err));
-    IST_TRY(ist__session_read(self, &db, err));
-    return ist__db_end(db, get_by_name(self, db, kind, name, out, err), err);
+    /* Inside a transaction that others share the object may be one that only it knows. */
+    ist__cached_object *cached = session->transaction ? NULL : ist__object_cache_find(session->local, kind, name);
+    if (cached)
+        return get_cached(session, kind, name, cached, out, err);
+    unsigned begun = ist__object_cache_begin(session->local);
+    IST_TRY(ist__session_read(session, &db, err));
+    IST_TRY(ist__db_end(db, get_by_name(session, db, kind, name, &chain, out, err), err));
+    if (!session->transaction)
+        ist__object_cache_put(session->local, begun, kind, name, &chain, out->data + before, out->size - before);
+    return IST_OK;
 }
 
 ist_status ist__page_limit(int max_results, int *out, ist_error *err)
@@ -278,10 +299,10 @@ ist_status ist__page_limit(int max_results, int *out, ist_error *err)
 }
 
 /* May the row be shown? Versions of a model that may be seen may be seen. */
-static bool may_see(ist__session *session, ist__db *db, const ist__chain *parent, ist_securable kind, sqlite3_stmt *row)
+static bool may_see(ist__session *session, const ist__chain *parent, ist_securable kind, sqlite3_stmt *row)
 {
     return kind == IST_SECURABLE_MODEL_VERSION ||
-           ist__may_see(session, db, parent, kind, ist__column_text(row, find_column(row, kinds[kind]->id)),
+           ist__may_see(session, parent, kind, ist__column_text(row, find_column(row, kinds[kind]->id)),
                         ist__column_text(row, find_column(row, "owner")));
 }
 
@@ -297,7 +318,7 @@ static ist_status list_page(ist__session *session, ist__db *db, ist_securable ki
     yyjson_mut_val *root = yyjson_mut_obj(doc), *page = yyjson_mut_arr(doc), *last = yyjson_mut_null(doc);
     yyjson_mut_doc_set_root(doc, root);
     while (row && yyjson_mut_arr_size(page) < (size_t)limit) {
-        if (may_see(session, db, &parent, kind, row)) {
+        if (may_see(session, &parent, kind, row)) {
             yyjson_mut_arr_append(page, ist__local_row(doc, row));
             last = yyjson_mut_strcpy(doc, ist__column_text(row, find_column(row, token)));
         }
@@ -353,7 +374,7 @@ static ist_status update_object(ist__session *session, ist__db *db, ist_securabl
     IST_TRY_GOTO(resolve(session, db, kind, name, IST__ACTION_UPDATE, &chain, id, err));
     if (new_name) {
         /* It takes the old name away: whoever may only write the data of a table may not rename it. */
-        IST_TRY_GOTO(ist__authorize(session, db, IST__ACTION_DELETE, &chain, err));
+        IST_TRY_GOTO(ist__authorize(session, IST__ACTION_DELETE, &chain, err));
         IST_TRY_GOTO(ist__object_check_free(db, kind, chain.link[chain.count - 2].id, new_name, err));
     }
     if (owner)

@@ -139,7 +139,7 @@ static ist_status change_masks(ist__change *change, ist_error *err)
     IST_TRY(ist__db_run(change->db, "SELECT masked FROM tables WHERE id = ?1", &row, err, "t", change->id));
     if (!masked && (!row || sqlite3_column_type(row, 0) == SQLITE_NULL))
         return IST_OK;
-    IST_TRY(ist__authorize(change->session, change->db, IST__ACTION_GRANT, change->chain, err));
+    IST_TRY(ist__authorize(change->session, IST__ACTION_GRANT, change->chain, err));
     return ist__db_run(change->db, "UPDATE tables SET masked = ?2 WHERE id = ?1", NULL, err, "tt", change->id, masked);
 }
 
@@ -151,7 +151,7 @@ static ist_status change_row_filter(ist__change *change, ist_error *err)
     char *text = NULL;
     if (!filter)
         return IST_OK;
-    IST_TRY(ist__authorize(change->session, change->db, IST__ACTION_GRANT, change->chain, err));
+    IST_TRY(ist__authorize(change->session, IST__ACTION_GRANT, change->chain, err));
     if (!yyjson_is_null(filter)) {
         IST_TRY(ist__json_text(filter, "function_name", true, &function, err));
         text = yyjson_val_write(filter, 0, NULL);

@@ -34,11 +34,13 @@ typedef enum ist__token_kind {
 /* The cache; made and freed with the catalog. */
 ist_status ist__principals_open(ist__local *local, ist_error *err);
 void ist__principals_close(ist__local *local);
+/* From now on this is a token of the administrator: the one of the server's home. Before any token is looked at. */
+ist_status ist__principals_admit(ist__local *local, const char *token, ist_error *err);
 
 /*
  * Who holds this bearer token.
  *   out  held: ist__principal_release. NULL where it is nobody's, expired, revoked, or its principal is not active
- * Errors: IST_RETRYABLE, IST_IO.
+ * Errors: IST_RETRYABLE, IST_IO, IST_INTERNAL.
  */
 ist_status ist__principal_of_token(ist__local *local, const char *token, const ist__principal **out, ist_error *err);
 void ist__principal_release(const ist__principal *principal);

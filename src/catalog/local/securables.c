@@ -4,27 +4,43 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * A whole chain in one look-up: owner of the metastore ?1, then id and owner at each level, by the names ?2, ?3, ?4.
+ * What comes after the first level that is not there is null.
+ */
+#define LEVEL(table, as, parent, name)                                                                                 \
+    " LEFT JOIN " table " " as " ON " as ".parent_id = " parent ".id AND " as ".name = " name
+#define IN_METASTORE(table)                                                                                            \
+    "SELECT m.owner, o.id, o.owner FROM metastores m" LEVEL(table, "o", "m", "?2") " WHERE m.id = ?1"
+#define IN_CATALOG(table)                                                                                              \
+    "SELECT m.owner, c.id, c.owner, o.id, o.owner FROM metastores m" LEVEL("catalogs", "c", "m", "?2")                 \
+    LEVEL(table, "o", "c", "?3") " WHERE m.id = ?1"
+#define IN_SCHEMA(table)                                                                                               \
+    "SELECT m.owner, c.id, c.owner, s.id, s.owner, o.id, o.owner FROM metastores m" LEVEL("catalogs", "c", "m", "?2")  \
+    LEVEL("schemas", "s", "c", "?3") LEVEL(table, "o", "s", "?4") " WHERE m.id = ?1"
+
 #define SETTERS(name)                                                                                                  \
     .set_owner = "UPDATE " name " SET owner = ?2 WHERE id = ?1",                                                       \
     .pass_on = "UPDATE " name " SET owner = ?2 WHERE owner = ?1"
-#define KIND(name, missing_code)                                                                          \
+#define KIND(name, in, missing_code)                                                                                   \
     {                                                                                                                  \
-        .table = name, .missing = missing_code,                                               \
-        .find = "SELECT id, owner FROM " name " WHERE parent_id = ?1 AND name = ?2",                                   \
+        .table = name, .missing = missing_code, .chain = in(name),                                                     \
+        .find = "SELECT id FROM " name " WHERE parent_id = ?1 AND name = ?2",                                          \
         .find_id = "SELECT parent_id, owner FROM " name " WHERE id = ?1", SETTERS(name)                                \
     }
 
 const ist__securable_table ist__securable_tables[] = {
-    [IST_SECURABLE_CATALOG] = KIND("catalogs", IST__UC_CATALOG_NOT_FOUND),
-    [IST_SECURABLE_SCHEMA] = KIND("schemas", IST__UC_SCHEMA_NOT_FOUND),
-    [IST_SECURABLE_TABLE] = KIND("tables", IST__UC_TABLE_NOT_FOUND),
-    [IST_SECURABLE_VOLUME] = KIND("volumes", IST__UC_NOT_FOUND),
-    [IST_SECURABLE_FUNCTION] = KIND("functions", IST__UC_NOT_FOUND),
-    [IST_SECURABLE_REGISTERED_MODEL] = KIND("registered_models", IST__UC_NOT_FOUND),
-    [IST_SECURABLE_CREDENTIAL] = KIND("credentials", IST__UC_NOT_FOUND),
-    [IST_SECURABLE_EXTERNAL_LOCATION] = KIND("external_locations", IST__UC_NOT_FOUND),
+    [IST_SECURABLE_CATALOG] = KIND("catalogs", IN_METASTORE, IST__UC_CATALOG_NOT_FOUND),
+    [IST_SECURABLE_SCHEMA] = KIND("schemas", IN_CATALOG, IST__UC_SCHEMA_NOT_FOUND),
+    [IST_SECURABLE_TABLE] = KIND("tables", IN_SCHEMA, IST__UC_TABLE_NOT_FOUND),
+    [IST_SECURABLE_VOLUME] = KIND("volumes", IN_SCHEMA, IST__UC_NOT_FOUND),
+    [IST_SECURABLE_FUNCTION] = KIND("functions", IN_SCHEMA, IST__UC_NOT_FOUND),
+    [IST_SECURABLE_REGISTERED_MODEL] = KIND("registered_models", IN_SCHEMA, IST__UC_NOT_FOUND),
+    [IST_SECURABLE_CREDENTIAL] = KIND("credentials", IN_METASTORE, IST__UC_NOT_FOUND),
+    [IST_SECURABLE_EXTERNAL_LOCATION] = KIND("external_locations", IN_METASTORE, IST__UC_NOT_FOUND),
     [IST_SECURABLE_METASTORE] = {.table = "metastores",
                                  .missing = IST__UC_NOT_FOUND,
+                                 .chain = "SELECT owner FROM metastores WHERE id = ?1",
                                  .find_id = "SELECT NULL, owner FROM metastores WHERE id = ?1",
                                  SETTERS("metastores")},
 };
@@ -62,34 +78,44 @@ static ist_status missing(ist_securable kind, const ist__name *name, int level, 
     return status;
 }
 
-static ist_status start_chain(ist__session *session, ist__db *db, ist__chain *chain, ist_error *err)
+ist_status ist__chain_find(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
+                           ist__chain *out, ist_error *err)
 {
-    sqlite3_stmt *row;
+    static const char *const types[] = {"t", "tt", "ttt", "tttt"};
+    ist_securable last = kind_of_rights(kind);
     const char *id = session->local->metastore_id;
-    chain->count = 0;
-    IST_TRY(ist__db_run(db, ist__securable_tables[IST_SECURABLE_METASTORE].find_id, &row, err, "t", id));
-    add_link(chain, IST_SECURABLE_METASTORE, id, row ? ist__db_text(row, 1) : "");
+    int parts = ist__securable_parts(last); /* without a model version's number */
+    sqlite3_stmt *row;
+    out->count = 0;
+    IST_TRY(ist__db_run(db, ist__securable_tables[last].chain, &row, err, types[parts], id, name->part[0],
+                        name->part[1], name->part[2]));
+    add_link(out, IST_SECURABLE_METASTORE, id, row ? ist__db_text(row, 0) : "");
+    for (int i = 0; row && i < parts && sqlite3_column_type(row, 1 + 2 * i) != SQLITE_NULL; i++)
+        add_link(out, i + 1 == parts ? last : (ist_securable)i, ist__db_text(row, 1 + 2 * i),
+                 ist__db_text(row, 2 + 2 * i));
     return IST_OK;
+}
+
+ist_status ist__chain_authorize(ist__session *session, ist_securable kind, const ist__name *name, ist__action action,
+                                const ist__chain *chain, ist_error *err)
+{
+    ist_securable last = kind_of_rights(kind);
+    int parts = ist__securable_parts(last);
+    ist__chain upper = *chain;
+    for (int i = 0; i < parts; i++) {
+        upper.count = i + 2;
+        if (chain->count < upper.count || ist__authorize(session, IST__ACTION_SEE, &upper, NULL) != IST_OK)
+            return missing(i + 1 == parts ? last : (ist_securable)i, name, i + 1, err);
+    }
+    return action == IST__ACTION_SEE ? IST_OK : ist__authorize(session, action, chain, err);
 }
 
 ist_status ist__resolve(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name,
                         ist__action action, ist__chain *out, ist_error *err)
 {
     ist__chain own, *chain = out ? out : &own;
-    ist_securable last = kind_of_rights(kind);
-    IST_TRY(start_chain(session, db, chain, err));
-    int parts = ist__securable_parts(last); /* without a model version's number */
-    for (int i = 0; i < parts; i++) {
-        ist_securable level = i + 1 == parts ? last : (ist_securable)i;
-        sqlite3_stmt *row;
-        IST_TRY(ist__db_run(db, ist__securable_tables[level].find, &row, err, "tt", ist__chain_id(chain),
-                            name->part[i]));
-        if (row)
-            add_link(chain, level, ist__db_text(row, 0), ist__db_text(row, 1));
-        if (!row || ist__authorize(session, db, IST__ACTION_SEE, chain, NULL) != IST_OK)
-            return missing(level, name, i + 1, err);
-    }
-    return ist__authorize(session, db, action, chain, err);
+    IST_TRY(ist__chain_find(session, db, kind, name, chain, err));
+    return ist__chain_authorize(session, kind, name, action, chain, err);
 }
 
 /* The chain of an id, by way of its ancestors' ids; false where there is no such object. */
@@ -116,7 +142,7 @@ static ist_status chain_of_id(ist__session *session, ist__db *db, ist_securable 
         kind = ist__securable_parent(kind);
         count++;
     }
-    IST_TRY(start_chain(session, db, chain, err));
+    IST_TRY(ist__chain_find(session, db, IST_SECURABLE_METASTORE, &(ist__name){0}, chain, err));
     while (count-- > 0)
         add_link(chain, up[count].kind, up[count].id, up[count].owner);
     return IST_OK;
@@ -129,7 +155,7 @@ ist_status ist__resolve_id(ist__session *session, ist__db *db, ist_securable kin
     bool found;
     kind = kind_of_rights(kind);
     IST_TRY(chain_of_id(session, db, kind, id, chain, &found, err));
-    ist_status status = found ? ist__authorize(session, db, action, chain, err) : IST_NOT_FOUND;
+    ist_status status = found ? ist__authorize(session, action, chain, err) : IST_NOT_FOUND;
     if (status == IST_NOT_FOUND)
         return ist__uc_error(err, ist__securable_tables[kind].missing, "%s not found with id: %.100s",
                              ist__securable_label(kind), id);

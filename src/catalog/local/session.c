@@ -1,6 +1,7 @@
 /* session.c: the connections behind the sessions: one that writes, a pool that reads. */
 #include "catalog/local/session.h"
 
+#include "catalog/local/object_cache.h"
 #include "catalog/local/principals.h"
 #include "catalog/local/vend.h"
 
@@ -13,14 +14,15 @@ ist_status ist__session_read(ist__session *session, ist__db **out, ist_error *er
         *out = session->transaction;
         return ist__db_savepoint(*out, err);
     }
-    unsigned first = atomic_fetch_add_explicit(&local->next_reader, 1, memory_order_relaxed);
-    for (int i = 0; i < local->reader_count; i++) {
-        bool taken;
-        *out = local->readers[(first + (unsigned)i) % (unsigned)local->reader_count];
+    bool taken = false;
+    for (int i = 0; i < local->reader_count && !taken; i++) { /* the first that is free: its caches are the warmest */
+        *out = local->readers[i];
         IST_TRY(ist__db_try_begin(*out, &taken, err));
-        if (taken)
-            return IST_OK;
     }
+    if (taken)
+        return IST_OK;
+    unsigned any = atomic_fetch_add_explicit(&local->next_reader, 1, memory_order_relaxed);
+    *out = local->readers[any % (unsigned)local->reader_count];
     return ist__db_begin(*out, err); /* all are busy: queue at one */
 }
 
@@ -48,6 +50,7 @@ void ist__local_close(ist__local *local)
     ist__db_close(local->writer);
     ist__vendor_free(local->vendor);
     ist__principals_close(local);
+    ist__object_cache_close(local);
     ist_buffer_free(&local->storage_root);
     free(local->home);
     free(local);

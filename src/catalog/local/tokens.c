@@ -19,7 +19,7 @@ static ist_status insert_token(ist__db *db, ist__token_kind kind, const char *pr
                         principal_id));
     if (row && sqlite3_column_int(row, 0) >= TOKENS_MAX)
         return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED, "there are %d tokens already: revoke some", TOKENS_MAX);
-    ist__digest(text, strlen(text), digest);
+    IST_TRY(ist__digest(NULL, text, strlen(text), digest, err));
     IST_TRY(ist__db_run(db,
                         "INSERT INTO tokens (id, kind, digest, principal_id, name, created_at)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -210,7 +210,7 @@ static ist_status create_secret(ist__session *session, ist__db *db, const char *
     IST_TRY(check_owns_secrets(session, db, principal_id, err));
     ist__uuid(id);
     IST_TRY(ist__secret_make(text, err));
-    ist__digest(text, strlen(text), digest);
+    IST_TRY(ist__digest(NULL, text, strlen(text), digest, err));
     ist_status status = insert_token(db, IST__TOKEN_SECRET, principal_id, "", 0, text, id, err);
     if (status == IST_OK) {
         yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -316,7 +316,7 @@ ist_status ist__oauth_token(ist__session *session, const char *client_id, const 
 {
     char digest[IST__DIGEST_TEXT];
     ist__db *db;
-    ist__digest(secret, strlen(secret), digest);
+    IST_TRY(ist__digest(NULL, secret, strlen(secret), digest, err));
     IST_TRY(ist__session_write(session, &db, err));
     return ist__db_end(db, exchange_secret(db, client_id, digest, out, err), err);
 }
