@@ -1,0 +1,341 @@
+"""Record batches into chunks: files in their final format, unlinked from the start, handed over as descriptors.
+
+Formats are those of the Statement Execution API:
+  ARROW_STREAM  an Arrow IPC stream per chunk, in one LZ4 frame if that is asked for
+  JSON_ARRAY    an array of rows, which are arrays of texts or null
+  CSV           RFC 4180; the first chunk begins with the names; null is the word null
+Texts are Databricks': instants in UTC as ISO 8601, binary in base64, nested values as JSON.
+
+A chunk ends when it holds about chunk_bytes, counted as Arrow holds them; so are byte_limit and inline_limit. One chunk is in
+the making at a time, and of it one batch is in memory.
+"""
+
+import base64
+import errno
+import io
+import json
+import math
+import os
+import tempfile
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isthmus.engine.errors import StatementError
+
+# ---- types -----------------------------------------------------------------------------------------------------------
+
+_SIMPLE = (  # Arrow's type, Databricks' type_name and type_text
+    (pa.null(), "NULL", "VOID"),
+    (pa.bool_(), "BOOLEAN", "BOOLEAN"),
+    (pa.int8(), "BYTE", "TINYINT"),
+    (pa.int16(), "SHORT", "SMALLINT"),
+    (pa.int32(), "INT", "INT"),
+    (pa.int64(), "LONG", "BIGINT"),
+    (pa.float32(), "FLOAT", "FLOAT"),
+    (pa.float64(), "DOUBLE", "DOUBLE"),
+    (pa.string(), "STRING", "STRING"),
+    (pa.binary(), "BINARY", "BINARY"),
+    (pa.date32(), "DATE", "DATE"),
+    (pa.timestamp("us", "UTC"), "TIMESTAMP", "TIMESTAMP"),
+    (pa.timestamp("us"), "TIMESTAMP_NTZ", "TIMESTAMP_NTZ"),
+)
+_NAMES = {arrow: (name, text) for arrow, name, text in _SIMPLE}
+
+
+def type_names(type):
+    """(type_name, type_text) of an Arrow type."""
+    if type in _NAMES:
+        return _NAMES[type]
+    if pa.types.is_decimal128(type):
+        return "DECIMAL", f"DECIMAL({type.precision},{type.scale})"
+    if pa.types.is_map(type):
+        return "MAP", f"MAP<{type_names(type.key_type)[1]}, {type_names(type.item_type)[1]}>"
+    if pa.types.is_list(type):
+        return "ARRAY", f"ARRAY<{type_names(type.value_type)[1]}>"
+    if pa.types.is_struct(type):
+        return "STRUCT", f"STRUCT<{', '.join(f'{field.name}: {type_names(field.type)[1]}' for field in type)}>"
+    raise StatementError("UNSUPPORTED_FEATURE", f"A result column of type {type} has no type of Databricks; cast it.")
+
+
+def column_infos(schema):
+    """The `columns` of a result."""
+    infos = []
+    for field in schema:
+        name, text = type_names(field.type)
+        info = {"name": field.name, "type_name": name, "type_text": text}
+        if name == "DECIMAL":
+            info["type_precision"], info["type_scale"] = field.type.precision, field.type.scale
+        infos.append(info)
+    return infos
+
+
+# ---- chunks ----------------------------------------------------------------------------------------------------------
+
+
+def send(channel, folder, statement, result):
+    """Send the result's rows as chunks. (rows, whether there were more than the limits let through)."""
+    form = FORMATS[statement.format](result.schema, statement.compression)
+    limits = _Limits(statement)
+    chunk = None
+    try:
+        for batch in result.batches:
+            statement.check()
+            rest = limits.cut(batch)
+            while rest.num_rows:
+                chunk = chunk or Chunk(folder, form)
+                piece, rest = _split(rest, statement.chunk_bytes - chunk.size)
+                chunk.write(piece)
+                if rest.num_rows or chunk.size >= statement.chunk_bytes:
+                    chunk = chunk.send(channel)
+            if limits.truncated:
+                break
+        if chunk is not None:
+            chunk = chunk.send(channel)
+    except OSError as error:
+        raise _disk_error(error) from None
+    finally:
+        if chunk is not None:
+            chunk.close()
+    return limits.rows, limits.truncated
+
+
+class _Limits:
+    """How many rows and bytes may yet be sent."""
+
+    def __init__(self, statement):
+        self.rows = 0
+        self.bytes = 0
+        self.truncated = False
+        self.row_limit = statement.row_limit or math.inf
+        self.byte_limit = statement.byte_limit or math.inf
+        self.inline_limit = statement.inline_limit or math.inf
+
+    def cut(self, batch):
+        """The rows of the batch that may be sent."""
+        room = min(batch.num_rows, self.row_limit - self.rows)
+        if self.bytes + batch.nbytes > self.byte_limit:
+            width = max(1, batch.nbytes / batch.num_rows)
+            room = min(room, int((self.byte_limit - self.bytes) / width))
+        if room < batch.num_rows:
+            self.truncated = True
+            batch = batch.slice(0, room)
+        self.rows += batch.num_rows
+        self.bytes += batch.nbytes
+        if self.bytes > self.inline_limit:
+            raise StatementError(
+                "INLINE_RESULT_TOO_LARGE", f"The result is over {self.inline_limit:,} bytes, the most that disposition INLINE "
+                "returns; execute the statement with disposition EXTERNAL_LINKS, or limit its rows.")
+        return batch
+
+
+def _split(batch, size):
+    """A batch's first rows, about `size` bytes and at least one row, and its others."""
+    rows = min(batch.num_rows, max(1, math.ceil(batch.num_rows * size / max(1, batch.nbytes))))
+    return batch.slice(0, rows), batch.slice(rows)
+
+
+class Chunk:
+    """A chunk in the making: `form` writes batches into its file."""
+
+    def __init__(self, folder, form):
+        self.form = form
+        self.rows = self.size = 0
+        # Without a name: whoever dies, nothing is left on the disk.
+        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)
+        self.sink = form.open(self.file)
+
+    def write(self, batch):
+        self.form.write(self.sink, batch)
+        self.rows += batch.num_rows
+        self.size += batch.nbytes
+
+    def send(self, channel):
+        self.form.finish(self.sink)
+        size = os.fstat(self.file.fileno()).st_size
+        channel.send({"type": "chunk", "rows": self.rows, "bytes": size}, self.file.fileno())
+        self.file.close()
+
+    def close(self):
+        self.file.close()
+
+
+def _disk_error(error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StatementError("DISK_FULL", "The warehouse's disk for results is full; ask for fewer rows, or let its "
+                                           "administrator make room.", code="RESOURCE_EXHAUSTED")
+    return StatementError("IO_ERROR", f"The result could not be written ({os.strerror(error.errno or errno.EIO)}).",
+                          code="IO_ERROR")
+
+
+class ArrowStream:
+    def __init__(self, schema, compression):
+        self.schema = schema
+        self.compressed = compression == "LZ4_FRAME"
+
+    def open(self, file):
+        # Arrow writes by itself, past Python; it wants a path.
+        sink = pa.OSFile(f"/proc/self/fd/{file.fileno()}", "wb")
+        if self.compressed:
+            sink = pa.CompressedOutputStream(sink, "lz4")
+        return pa.ipc.new_stream(sink, self.schema), sink
+
+    def write(self, opened, batch):
+        opened[0].write_batch(batch)
+
+    def finish(self, opened):
+        for part in opened:
+            part.close()
+
+
+class JsonArray:
+    def __init__(self, schema, _):
+        pass
+
+    def open(self, file):
+        return _Text(file)
+
+    def write(self, sink, batch):
+        rows = zip(*[texts(column).to_pylist() for column in batch.columns]) if batch.num_columns else []
+        text = json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
+        sink.write(("," if sink.begun else "[") + text[1:-1])
+
+    def finish(self, sink):
+        sink.write("]")
+        sink.flush()
+
+
+class Csv:
+    def __init__(self, schema, _):
+        self.header = ",".join(map(_csv_value, schema.names)) + "\r\n"
+
+    def open(self, file):
+        sink = _Text(file)
+        sink.write(self.header)
+        self.header = ""
+        return sink
+
+    def write(self, sink, batch):
+        columns = [[_csv_value("null" if text is None else text) for text in texts(column).to_pylist()]
+                   for column in batch.columns]
+        sink.write("".join(",".join(row) + "\r\n" for row in zip(*columns)))
+
+    def finish(self, sink):
+        sink.flush()
+
+
+FORMATS = {"ARROW_STREAM": ArrowStream, "JSON_ARRAY": JsonArray, "CSV": Csv}
+
+
+class _Text:
+    """UTF-8 into an unbuffered file."""
+
+    def __init__(self, file):
+        self.file = io.BufferedWriter(_Borrowed(file.fileno()), 1 << 20)
+        self.begun = False
+
+    def write(self, text):
+        self.file.write(text.encode("utf-8", "surrogatepass"))
+        self.begun = True
+
+    def flush(self):
+        self.file.flush()
+
+
+class _Borrowed(io.RawIOBase):
+    """A descriptor that somebody else closes."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        return os.write(self.descriptor, data)
+
+
+def _csv_value(text):
+    if any(special in text for special in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+# ---- values as text --------------------------------------------------------------------------------------------------
+
+
+def texts(column):
+    """A column as an array of texts, null where it is null."""
+    type = column.type
+    if pa.types.is_string(type):
+        return column
+    if pa.types.is_boolean(type) or pa.types.is_integer(type) or pa.types.is_date(type) or pa.types.is_null(type):
+        return pc.cast(column, pa.string())
+    if pa.types.is_timestamp(type):
+        return _instants(column)
+    return pa.array([None if value is None else _text(value, type) for value in column.to_pylist()], pa.string())
+
+
+def _instants(column):
+    text = pc.cast(column.cast(pa.timestamp("us")), pa.string())
+    text = pc.replace_substring(text, " ", "T", max_replacements=1)
+    text = pc.replace_substring_regex(text, r"(\.\d{3})000$", r"\1")
+    return pc.binary_join_element_wise(text, "Z", "") if column.type.tz else text
+
+
+def _text(value, type):
+    if pa.types.is_floating(type):
+        return float_text(value, type)
+    if pa.types.is_decimal(type):
+        return format(value, "f")
+    if pa.types.is_binary(type):
+        return base64.b64encode(value).decode()
+    return json.dumps(_plain(value, type), ensure_ascii=False, separators=(",", ":"))
+
+
+def float_text(value, type):
+    """As Java writes it: 1.0, 1.0E10, NaN, Infinity."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    digits = _shortest(value, type)
+    mantissa, _, exponent = digits.partition("e")
+    size = abs(value)
+    if size == 0 or 1e-3 <= size < 1e7:
+        text = format(_decimal(digits), "f")
+        return text if "." in text else text + ".0"
+    if not exponent:
+        mantissa, _, exponent = format(_decimal(digits), "e").partition("e")
+    whole, _, rest = mantissa.partition(".")
+    return f"{whole}.{rest.rstrip('0') or '0'}E{int(exponent)}"
+
+
+def _shortest(value, type):
+    """The fewest digits that read back."""
+    if pa.types.is_float64(type):
+        return repr(value)
+    return next(text for digits in range(1, 10) if pa.scalar(float(text := f"{value:.{digits}g}"), type).as_py() == value)
+
+
+def _decimal(text):
+    import decimal
+
+    return decimal.Decimal(text).normalize()
+
+
+def _plain(value, type):
+    """A nested value as what json writes."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if pa.types.is_map(type):
+        return {_key(key, type.key_type): _plain(item, type.item_type) for key, item in value}
+    if pa.types.is_list(type):
+        return [_plain(item, type.value_type) for item in value]
+    if pa.types.is_struct(type):
+        return {field.name: _plain(value[field.name], field.type) for field in type}
+    if pa.types.is_floating(type):
+        return value if math.isfinite(value) else float_text(value, type)
+    return texts(pa.array([value], type))[0].as_py()
+
+
+def _key(value, type):
+    return value if isinstance(value, str) else texts(pa.array([value], type))[0].as_py()

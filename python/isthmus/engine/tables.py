@@ -1,0 +1,47 @@
+"""Tables of the catalog as DuckDB reads them: opened once, looked at anew for every statement.
+
+Data are read with the engine's own token: what a statement may read was asked of the server before. Stores are kept by the
+table's id, so a name that passes to another table opens that one.
+"""
+
+import collections
+
+from isthmus import errors, native
+from isthmus.catalog import Catalog
+from isthmus.engine.dataset import SnapshotDataset
+from isthmus.engine.errors import StatementError, unsupported
+
+STORES_KEPT = 512
+
+
+class Tables:
+    """The tables that a worker has opened. `host` is {host, token, ca_file} of the server."""
+
+    def __init__(self, host):
+        self.catalog = Catalog(host["host"], token=host["token"], ca_file=host.get("ca_file"))
+        self._stores = collections.OrderedDict()
+
+    def dataset(self, relation, timestamp_ms=None):
+        """The rows of a planner.Relation as of its version, or as of a time, or as of now."""
+        form = relation.info.get("data_source_format") or "DELTA"
+        if form != "DELTA":
+            raise unsupported(f"Reading the {form} table {relation.full_name}")
+        try:
+            snapshot = native.Snapshot(self._store(relation), relation.version, timestamp_ms)
+        except errors.IsthmusError as error:
+            raise table_error(relation.full_name, error) from None
+        return SnapshotDataset(snapshot)
+
+    def _store(self, relation):
+        key = relation.info.get("table_id") or relation.full_name
+        store = self._stores.pop(key, None) or native.TableStore(self.catalog, relation.full_name, "read")
+        self._stores[key] = store
+        while len(self._stores) > STORES_KEPT:
+            self._stores.popitem(last=False)
+        return store
+
+
+def table_error(name, error):
+    """A StatementError for what the library says of a table."""
+    condition = "UNSUPPORTED_FEATURE" if isinstance(error, errors.UnsupportedError) else "CANNOT_READ_TABLE"
+    return StatementError(condition, f"Table {name}: {error.args[0]}")
