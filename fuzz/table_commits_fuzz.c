@@ -1,5 +1,5 @@
-/* table_commits_fuzz.c: what a catalog may answer to getCommits. What is taken is in order, and its names stay in the folder
- * of staged commits. */
+/* table_commits_fuzz.c: what a catalog may answer about a table's commits, in either API. What is taken is in order, and its
+ * names stay in the folder of staged commits. */
 #include "catalog/managed_commit.h"
 
 #include <stdlib.h>
@@ -7,12 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void parse(const uint8_t *data, size_t size, ist__commits_form form)
 {
     ist__commits commits;
     ist_error err = IST_ERROR_INIT;
-    if (ist__commits_parse((const char *)data, size, &commits, &err) != IST_OK)
-        return 0;
+    if (ist__commits_parse((const char *)data, size, form, &commits, &err) != IST_OK)
+        return;
     for (size_t i = 0; i < commits.count; i++) {
         const ist__commit_info *commit = &commits.items[i];
         if (commit->version < 0 || commit->version > commits.latest || strchr(commit->name, '/') ||
@@ -20,5 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     }
     ist__commits_free(&commits);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    parse(data, size, IST__COMMITS_PREVIEW);
+    parse(data, size, IST__COMMITS_DELTA);
     return 0;
 }

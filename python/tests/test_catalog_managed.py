@@ -1,11 +1,14 @@
 """Tables whose catalog commits: written by Ray tasks, Ray Data, the command line and processes that die; read by Spark."""
 
+import http.client
+import http.server
 import json
 import os
 import pickle
 import random
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -185,3 +188,85 @@ def test_a_server_that_gives_no_write_credentials(cluster, spark, name, monkeypa
     monkeypatch.setattr(isthmus.ray, "_spark_session", lambda: None)
     with pytest.raises(isthmus.ForbiddenError, match="Spark session"):
         rows.write_databricks_table(name)
+
+
+# ---- servers that speak Unity Catalog's Delta API only ----------------------------------------------------------------
+
+
+class DeltaApiOnly(http.server.BaseHTTPRequestHandler):
+    """Hands requests on to the server of the tests, but refuses what Unity Catalog refuses of managed tables where
+    `server.managed-table.use-delta-api-only` is set."""
+
+    protocol_version = "HTTP/1.1"
+    refused, passed = [], []
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path.removeprefix("/api/2.1/unity-catalog")
+        old = path in ("/staging-tables", "/delta/preview/commits", "/temporary-table-credentials") or (
+            path == "/tables" and json.loads(body).get("table_type") == "MANAGED")
+        if old:
+            self.refused.append(path)
+            self.reply(400, b'{"error_code":"INVALID_ARGUMENT","message":"use the Delta API"}')
+            return
+        self.passed.append(f"{self.command} {path}")
+        connection = http.client.HTTPConnection(self.server.behind)
+        headers = {key: self.headers[key] for key in ("Authorization", "Content-Type") if key in self.headers}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        self.reply(answer.status, answer.read())
+        connection.close()
+
+    do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+    def reply(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def delta_api_only(services, monkeypatch):
+    with open(f"{native.home()}/server.json") as file:
+        note = json.load(file)
+    DeltaApiOnly.refused, DeltaApiOnly.passed = [], []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), DeltaApiOnly) as server:
+        server.behind = urllib.parse.urlsplit(note["url"]).netloc
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("ISTHMUS_CATALOG", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("ISTHMUS_TOKEN", note["token"])
+        yield DeltaApiOnly
+        server.shutdown()
+
+
+def test_a_server_that_speaks_the_delta_api_only(delta_api_only, spark, name):
+    rows = {"task": [1, 2], "n": [[1], None]}
+    assert isthmus.write_deltalake(name, rows, partition_by=["task"]).version == 0  # nobody asked for catalogManaged
+    assert set(delta_api_only.refused) == {"/staging-tables"}  # which is how a new table learns that it must be
+    for i in range(12):  # more than a catalog keeps unpublished
+        isthmus.write_deltalake(name, rows)
+    assert isthmus.write_deltalake(name, {"task": [3], "x": [0.5]}, schema_mode="merge").version == 13
+    table = isthmus.Table(name)
+    described = table.snapshot().describe()
+    assert "catalogManaged" in described["features"] and described["partitionColumns"] == ["task"]
+    assert table.snapshot().rows == 27
+    info = isthmus.catalog.connect().get_table(name)
+    assert [(c["name"], c.get("partition_index")) for c in info["columns"]] == [("task", 0), ("n", None), ("x", None)]
+    assert set(delta_api_only.refused) == {"/staging-tables"}
+    assert sum(asked.startswith("GET /delta/v1/config") for asked in delta_api_only.passed) <= 2  # a client asks once
+    assert_published(name)
+    assert spark.table(name).where("x = 0.5").count() == 1  # Spark asks the server as ever
+
+
+def test_ray_on_a_server_that_speaks_the_delta_api_only(delta_api_only, cluster, name):
+    import ray
+
+    ray.data.from_items([{"task": i, "n": i} for i in range(50)]).write_databricks_table(name)
+    assert isthmus.write_deltalake(name, {"task": [50], "n": [50]}).version == 1
+    assert isthmus.read_delta(name).sum("n") == 1275
+    assert set(delta_api_only.refused) == {"/staging-tables"}

@@ -15,6 +15,7 @@ IST_BEGIN_DECLS
 
 #define IST__CATALOG_PATH "/api/2.1/unity-catalog"
 #define IST__COMMITS_PATH IST__CATALOG_PATH "/delta/preview/commits"
+#define IST__DELTA_PATH IST__CATALOG_PATH "/delta/v1"
 #define IST__LINEAGE_POST_PATH "/api/v1/lineage" /* where OpenLineage's HTTP transport posts */
 #define IST__LINEAGE_GET_PATH "/api/2.1/isthmus/lineage"
 #define IST__FILES_PATH "/api/2.1/isthmus/files" /* bytes of `file:` locations, for whom a token was given */
@@ -199,6 +200,10 @@ typedef struct ist__catalog_backend {
                                 ist_buffer *out, ist_error *err);
     ist_status (*request)(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
                           ist_error *err);
+    /* A request of Unity Catalog's Delta API (delta_api.h): `path` is from its version's root on. repeatable: done twice it
+     * is as good as once. 429 is an answer. */
+    ist_status (*delta_request)(void *self, const char *method, const char *path, const char *body, bool repeatable,
+                                ist_buffer *out, ist_error *err);
     /* Append the bearer token of the moment, a secret; nothing where there is none. NULL where there are no tokens. */
     ist_status (*get_token)(void *self, ist_buffer *out, ist_error *err);
     void (*free)(void *self);
@@ -213,6 +218,7 @@ struct ist_catalog {
     void *self;
     char *uri;     /* "https://host", "sqlite:/path" */
     char *ca_file; /* as it was found; NULL for the system's */
+    atomic_int delta_api;  /* delta_api.c: does the server speak it? */
     atomic_int references; /* the caller's, and one for each ist_credentials that renews itself through it */
     pthread_mutex_t mutex; /* guards `credentials` */
     ist__credential_cache *credentials;

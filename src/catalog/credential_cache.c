@@ -6,6 +6,7 @@
  * and go on with the credentials.
  */
 #include "catalog/catalog_json.h"
+#include "catalog/delta_api.h"
 #include "isthmus/sys/credentials.h"
 
 #include <stdlib.h>
@@ -113,7 +114,9 @@ static ist_status own_words(ist_catalog *catalog, const char *request, ist_buffe
     yyjson_val *in = yyjson_doc_get_root(doc);
     IST_TRY_GOTO(ist__json_text(in, "operation", true, &operation, err));
     IST_TRY_GOTO(ist__json_text(in, "url", false, &url, err));
-    if (url)
+    if (yyjson_obj_get(in, "delta_table"))
+        status = ist_buffer_append_string(out, request, err); /* delta_api.h's words */
+    else if (url)
         status = of_path(url, operation_of(operation, &path_words), out, err);
     else if (yyjson_obj_get(in, "volume") || yyjson_obj_get(in, "volume_id"))
         status = by_id(catalog, IST_SECURABLE_VOLUME, in, "volume", "volume_id",
@@ -133,11 +136,14 @@ done:
 typedef struct source {
     ist_catalog *catalog; /* a reference */
     char *request;        /* Unity Catalog's */
+    bool delta_api;       /* of its Delta API */
 } source;
 
 static ist_status fetch(void *self, ist_buffer *json, ist_error *err)
 {
     source *s = self;
+    if (s->delta_api)
+        return ist__delta_api_credentials(s->catalog, s->request, json, err);
     return s->catalog->backend->get_credentials(s->catalog->self, s->request, json, err);
 }
 
@@ -160,6 +166,7 @@ static ist_status new_credentials(ist_catalog *catalog, const char *request, ist
         return status;
     }
     s->catalog = ist__catalog_hold(catalog);
+    s->delta_api = strstr(request, "\"delta_table\"") != NULL;
     return ist_credentials_new(&ops, s, out, err);
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/managed_commit.h"
 
 #include "catalog/catalog_json.h"
+#include "catalog/delta_api.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -24,7 +25,7 @@ typedef struct managed {
     ist_committer base;
     ist_catalog *catalog;
     char *id, *uri, *name;
-    bool registered;
+    bool registered, delta_api;
     pthread_mutex_t mutex;  /* guards the rest */
     ist__commits known;     /* ratified, and not known to the catalog to be published */
     int64_t published;      /* the newest version of `known` that is published, and all before it; -1 none */
@@ -100,18 +101,28 @@ static bool is_staged_name(const char *name, size_t size, int64_t version)
            !strchr(name, '\\') && strncmp(name, prefix, (size_t)n) == 0 && strcmp(name + size - 5, ".json") == 0;
 }
 
-static ist_status take_commit(yyjson_val *object, ist__commit_info *out, ist_error *err)
+/* What the two APIs call the members. */
+typedef struct spelling {
+    const char *latest, *name, *size, *time;
+} spelling;
+
+static const spelling spellings[] = {
+    [IST__COMMITS_PREVIEW] = {"latest_table_version", "file_name", "file_size", "file_modification_timestamp"},
+    [IST__COMMITS_DELTA] = {"latest-table-version", "file-name", "file-size", "file-modification-timestamp"},
+};
+
+static ist_status take_commit(yyjson_val *object, const spelling *as, ist__commit_info *out, ist_error *err)
 {
-    yyjson_val *version = yyjson_obj_get(object, "version"), *name = yyjson_obj_get(object, "file_name");
-    yyjson_val *size = yyjson_obj_get(object, "file_size"), *time = yyjson_obj_get(object, "file_modification_timestamp");
+    yyjson_val *version = yyjson_obj_get(object, "version"), *name = yyjson_obj_get(object, as->name);
+    yyjson_val *size = yyjson_obj_get(object, as->size), *time = yyjson_obj_get(object, as->time);
     if (!yyjson_is_int(version) || !yyjson_is_str(name) || !yyjson_is_int(size) || !yyjson_is_int(time))
-        return bad_answer(err, "a commit lacks its version, file_name, file_size or file_modification_timestamp");
+        return bad_answer(err, "a commit lacks its version, file name, size or modification time");
     *out = (ist__commit_info){.version = yyjson_get_sint(version), .size = yyjson_get_sint(size),
                               .modified_ms = yyjson_get_sint(time)};
     if (out->version < 0 || out->size < 0 || out->modified_ms < 0)
         return bad_answer(err, "a number of a commit is negative");
     if (!is_staged_name(yyjson_get_str(name), yyjson_get_len(name), out->version))
-        return bad_answer(err, "a commit's file_name is not <version>.<uuid>.json");
+        return bad_answer(err, "a commit's file name is not <version>.<uuid>.json");
     memcpy(out->name, yyjson_get_str(name), yyjson_get_len(name) + 1);
     return IST_OK;
 }
@@ -122,37 +133,44 @@ static int by_version(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static ist_status take_answer(yyjson_val *root, ist__commits *out, ist_error *err)
+static ist_status take_answer(yyjson_val *root, ist__commits_form form, ist__commits *out, ist_error *err)
 {
-    yyjson_val *commits = yyjson_obj_get(root, "commits"), *latest = yyjson_obj_get(root, "latest_table_version"), *item;
+    const spelling *as = &spellings[form];
+    yyjson_val *commits = yyjson_obj_get(root, "commits"), *latest = yyjson_obj_get(root, as->latest), *item;
     size_t i, max;
-    if (!yyjson_is_int(latest) || (commits && !yyjson_is_null(commits) && !yyjson_is_arr(commits)))
-        return bad_answer(err, "it lacks latest_table_version, or commits is no list");
+    bool none = form == IST__COMMITS_DELTA && (!latest || yyjson_is_null(latest)); /* only its version 0 */
+    if ((!none && !yyjson_is_int(latest)) || (commits && !yyjson_is_null(commits) && !yyjson_is_arr(commits)))
+        return bad_answer(err, "it lacks the latest version, or commits is no list");
     if (yyjson_arr_size(commits) > IST__COMMITS_MAX)
         return bad_answer(err, "it has more commits than Isthmus takes");
     out->latest = yyjson_get_sint(latest) > 0 ? yyjson_get_sint(latest) : 0;
     IST_TRY(ist__alloc(yyjson_arr_size(commits) + 1, sizeof *out->items, (void **)&out->items, err));
     yyjson_arr_foreach(commits, i, max, item)
-        IST_TRY(take_commit(item, &out->items[out->count++], err));
+        IST_TRY(take_commit(item, as, &out->items[out->count++], err));
     qsort(out->items, out->count, sizeof *out->items, by_version);
     for (i = 1; i < out->count; i++)
         if (out->items[i].version != out->items[i - 1].version + 1)
             return bad_answer(err, "a version between its commits is missing, or there twice");
     if (out->count && out->items[out->count - 1].version > out->latest)
-        return bad_answer(err, "a commit is newer than latest_table_version");
+        return bad_answer(err, "a commit is newer than the latest version");
     return IST_OK;
 }
 
-ist_status ist__commits_parse(const char *json, size_t size, ist__commits *out, ist_error *err)
+ist_status ist__commits_parse(const char *json, size_t size, ist__commits_form form, ist__commits *out, ist_error *err)
 {
     *out = (ist__commits){0};
     yyjson_doc *doc = size ? yyjson_read(json, size, 0) : NULL;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    ist_status status = yyjson_is_obj(root) ? take_answer(root, out, err) : bad_answer(err, "no JSON object");
+    ist_status status = yyjson_is_obj(root) ? take_answer(root, form, out, err) : bad_answer(err, "no JSON object");
     yyjson_doc_free(doc);
     if (status != IST_OK)
         ist__commits_free(out);
     return status;
+}
+
+static ist__managed_table table_of(const managed *m)
+{
+    return (ist__managed_table){m->id, m->uri, m->name, m->registered, m->delta_api, NULL};
 }
 
 /* ---- asking ----------------------------------------------------------------------------------------------------- */
@@ -170,7 +188,7 @@ static ist_status ask_page(const managed *m, int64_t start, ist__commits *out, i
     if (status == IST_OK)
         status = ist_catalog_get_commits(m->catalog, request.data, &answer, err);
     if (status == IST_OK)
-        status = ist__commits_parse(answer.data, answer.size, out, err);
+        status = ist__commits_parse(answer.data, answer.size, IST__COMMITS_PREVIEW, out, err);
     ist_buffer_free(&request);
     ist_buffer_free(&answer);
     return status;
@@ -191,7 +209,7 @@ static ist_status append_page(ist__commits *all, ist__commits *page, ist_error *
 }
 
 /* Every commit that the catalog tells, page by page. */
-static ist_status ask(const managed *m, ist__commits *out, ist_error *err)
+static ist_status ask_pages(const managed *m, ist__commits *out, ist_error *err)
 {
     *out = (ist__commits){0};
     ist_status status = IST_OK;
@@ -214,6 +232,12 @@ static ist_status ask(const managed *m, ist__commits *out, ist_error *err)
     if (status != IST_OK)
         ist__commits_free(out);
     return status;
+}
+
+static ist_status ask(const managed *m, ist__commits *out, ist_error *err)
+{
+    const ist__managed_table table = table_of(m);
+    return m->delta_api ? ist__delta_api_commits(m->catalog, &table, out, err) : ask_pages(m, out, err);
 }
 
 /* Ask, and keep the answer in place of what was known. Called with the lock held. */
@@ -338,8 +362,7 @@ static ist_status add_metadata(const char *description, yyjson_mut_doc *doc, yyj
     return status;
 }
 
-/* commit NULL: only what is published. Called with the lock held. */
-static ist_status tell(managed *m, const ist_proposal *proposal, const ist__commit_info *commit, ist_error *err)
+static ist_status tell_preview(const managed *m, const ist_proposal *proposal, const ist__commit_info *commit, ist_error *err)
 {
     ist_buffer body = IST_BUFFER_INIT, columns = IST_BUFFER_INIT;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -369,6 +392,14 @@ static ist_status tell(managed *m, const ist_proposal *proposal, const ist__comm
     ist_buffer_free(&columns);
     ist_buffer_free(&body);
     return status;
+}
+
+/* commit NULL: only what is published. Called with the lock held. */
+static ist_status tell(const managed *m, const ist_proposal *proposal, const ist__commit_info *commit, ist_error *err)
+{
+    const ist__managed_table table = table_of(m);
+    return m->delta_api ? ist__delta_api_commit(m->catalog, &table, commit, proposal, m->published, err)
+                        : tell_preview(m, proposal, commit, err);
 }
 
 /* The catalog knows now what is published: drop it here, too. Called with the lock held. */
@@ -535,22 +566,25 @@ ist_status ist__managed_committer_new(ist_catalog *catalog, const ist__managed_t
     static const ist_committer_ops ops = {.commit = managed_commit, .ratified = managed_ratified,
                                           .publish = managed_publish, .free = managed_free};
     managed *m = NULL;
-    char *required = NULL;
     ist_status status = IST_OK;
     IST_TRY(ist__alloc(1, sizeof *m, (void **)&m, err));
     m->base.ops = &ops;
     m->catalog = ist__catalog_hold(catalog);
     m->registered = table->registered;
+    m->delta_api = table->delta_api;
+    m->base.always = table->required != NULL;
     m->published = -1;
     pthread_mutex_init(&m->mutex, NULL);
     IST_TRY_GOTO(ist__strdup(table->id, &m->id, err));
     IST_TRY_GOTO(ist__strdup(table->uri, &m->uri, err));
     IST_TRY_GOTO(ist__strdup(table->name ? table->name : table->uri, &m->name, err));
-    if (asprintf(&required, required_properties, table->id) < 0) {
+    if (table->required) {
+        IST_TRY_GOTO(ist__strdup(table->required, &m->base.required_properties, err));
+    } else if (asprintf(&m->base.required_properties, required_properties, table->id) < 0) {
+        m->base.required_properties = NULL;
         status = ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for a committer");
         goto done;
     }
-    m->base.required_properties = required;
     IST_TRY_GOTO(ist__strdup(suggested_properties, &m->base.suggested_properties, err));
     *out = &m->base;
     return IST_OK;

@@ -30,15 +30,21 @@ typedef struct ist__commits {
     int64_t latest; /* the newest version of all; 0 for a table without commits */
 } ist__commits;
 
-/* Read a getCommits answer. Errors: IST_BAD_INPUT (not one; a name that is no staged commit's; a gap). */
-ist_status ist__commits_parse(const char *json, size_t size, ist__commits *out, ist_error *err);
+/* Whose answer it is: getCommits of the preview API, or loadTable of the Delta API (delta_api.h). */
+typedef enum ist__commits_form { IST__COMMITS_PREVIEW, IST__COMMITS_DELTA } ist__commits_form;
+
+/* Read a table's commits. Errors: IST_BAD_INPUT (no such answer; a name that is no staged commit's; a gap). */
+ist_status ist__commits_parse(const char *json, size_t size, ist__commits_form form, ist__commits *out, ist_error *err);
 void ist__commits_free(ist__commits *commits);
 
 typedef struct ist__managed_table {
     const char *id;   /* the catalog's */
     const char *uri;  /* its storage_location, letter by letter */
-    const char *name; /* for messages */
+    const char *name; /* "catalog.schema.table"; NULL with the preview API: only for messages there */
     bool registered;  /* false: only its place is reserved, and version 0 makes it */
+    bool delta_api;   /* the server speaks the Delta API: it is used */
+    const char *required; /* JSON: properties that the server asks of this new table, which is catalog-managed; NULL: the
+                             writer chooses, and Unity Catalog's contract holds for catalog-managed tables */
 } ist__managed_table;
 
 /* catalog: held by the committer. Texts are copied. */

@@ -1,5 +1,6 @@
 /* open_table.c: from a table's name, or from what another process tells of it, to a store and a committer. */
 #include "catalog/catalog_json.h"
+#include "catalog/delta_api.h"
 #include "catalog/managed_commit.h"
 #include "isthmus/table.h"
 
@@ -14,11 +15,22 @@ struct ist_table {
     char *info; /* NULL: new */
     bool is_new;
     bool managed; /* the catalog commits */
+    bool delta_api; /* and that by its Delta API */
+    char *required; /* of a new table: what the catalog requires, see ist__managed_table */
     ist_committer *committer; /* also of a new table, which may become a managed one */
     ist_store *store;
 };
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+/* Whom to ask for credentials, in the words of the API that goes with the table. */
+static void add_subject(const ist_table *table, yyjson_mut_doc *doc, yyjson_mut_val *request)
+{
+    if (table->delta_api && table->is_new)
+        yyjson_mut_obj_add_str(doc, request, "delta_staging_table", table->id);
+    yyjson_mut_obj_add_str(doc, request, table->delta_api ? "delta_table" : "table_id",
+                           table->delta_api ? table->name : table->id);
+}
 
 static ist_status open_store(ist_table *table, ist_table_operation operation, ist_error *err)
 {
@@ -28,7 +40,7 @@ static ist_status open_store(ist_table *table, ist_table_operation operation, is
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "table_id", table->id);
+    add_subject(table, doc, root);
     yyjson_mut_obj_add_str(doc, root, "operation", operation == IST_TABLE_READ ? "READ" : "READ_WRITE");
     IST_TRY_GOTO(ist__json_finish(doc, &request, err));
     IST_TRY_GOTO(ist_catalog_open_credentials(table->catalog, request.data, &options.credentials, err));
@@ -43,9 +55,15 @@ done:
     return status;
 }
 
+static ist__managed_table as_managed(const ist_table *table)
+{
+    return (ist__managed_table){table->id,      table->uri,       table->name,
+                                !table->is_new, table->delta_api, table->required};
+}
+
 static ist_status make_committer(ist_table *table, ist_error *err)
 {
-    const ist__managed_table managed = {table->id, table->uri, table->name, !table->is_new};
+    const ist__managed_table managed = as_managed(table);
     return table->managed || table->is_new ? ist__managed_committer_new(table->catalog, &managed, &table->committer, err)
                                            : IST_OK;
 }
@@ -88,19 +106,45 @@ static ist_status take_info(ist_table *table, const ist_buffer *json, ist_error 
     IST_TRY_GOTO(copy_text(root, "table_id", &table->id, err));
     IST_TRY_GOTO(ist__strdup(location, &table->uri, err));
     table->managed = is_managed(root);
+    if (table->managed)
+        IST_TRY_GOTO(ist__delta_api_ask(table->catalog, table->name, &table->delta_api, err));
     status = ist__strdup(json->data, &table->info, err);
 done:
     yyjson_doc_free(doc);
     return status;
 }
 
+/* A catalog that refuses new tables unless they are catalog-managed says in its Delta API what they must be. */
+static ist_status take_delta_place(ist_table *table, const ist_error *refused, ist_error *err)
+{
+    ist__delta_place place;
+    IST_TRY(ist__delta_api_ask(table->catalog, table->name, &table->delta_api, err));
+    if (!table->delta_api) {
+        if (err)
+            *err = *refused;
+        return refused->status;
+    }
+    IST_TRY(ist__delta_api_reserve(table->catalog, table->name, &place, err));
+    table->id = place.id;
+    table->uri = place.uri;
+    table->required = place.required;
+    return IST_OK;
+}
+
 static ist_status take_place(ist_table *table, ist_error *err)
 {
     ist_buffer json = IST_BUFFER_INIT;
     yyjson_doc *doc = NULL;
-    ist_status status;
+    ist_error refused = IST_ERROR_INIT;
     table->is_new = true;
-    IST_TRY_GOTO(ist_catalog_create_staging_table(table->catalog, table->name, &json, err));
+    ist_status status = ist_catalog_create_staging_table(table->catalog, table->name, &json, &refused);
+    if (status == IST_BAD_INPUT || status == IST_UNSUPPORTED)
+        return take_delta_place(table, &refused, err);
+    if (status != IST_OK) {
+        if (err)
+            *err = refused;
+        return status;
+    }
     IST_TRY_GOTO(ist__json_read_object(json.data, &doc, err));
     IST_TRY_GOTO(copy_text(yyjson_doc_get_root(doc), "id", &table->id, err));
     status = copy_text(yyjson_doc_get_root(doc), "staging_location", &table->uri, err);
@@ -153,6 +197,7 @@ void ist_table_free(ist_table *table)
     free(table->id);
     free(table->uri);
     free(table->info);
+    free(table->required);
     ist__catalog_release(table->catalog);
     free(table);
 }
@@ -230,8 +275,8 @@ static void add_create_properties(const ist_table *table, const ist_snapshot *sn
     yyjson_mut_obj_add_strcpy(doc, properties, "delta.lastCommitTimestamp", number);
 }
 
-static ist_status create(ist_table *table, const ist_snapshot *snapshot, yyjson_val *description,
-                         const ist_buffer *columns, ist_error *err)
+static ist_status send_create(const ist_table *table, const ist_snapshot *snapshot, yyjson_val *description,
+                              const ist_buffer *columns, ist_error *err)
 {
     ist__name name;
     ist_buffer body = IST_BUFFER_INIT;
@@ -250,15 +295,23 @@ static ist_status create(ist_table *table, const ist_snapshot *snapshot, yyjson_
     ist_status status = ist__json_finish(doc, &body, err);
     if (status == IST_OK)
         status = ist_catalog_create(table->catalog, IST_SECURABLE_TABLE, body.data, NULL, err);
-    if (status != IST_OK)
-        ist_error_context(err, "the rows are written at %s, but the catalog did not take the table", table->uri);
     ist_buffer_free(&body);
-    if (status == IST_OK) {
-        table->is_new = false;
-        table->managed = has_catalog_feature(description);
-        ist__managed_committer_registered(table->committer);
-    }
     return status;
+}
+
+static ist_status create(ist_table *table, const ist_snapshot *snapshot, yyjson_val *description,
+                         const ist_buffer *columns, ist_error *err)
+{
+    const ist__managed_table managed = as_managed(table);
+    ist_status status = table->delta_api ? ist__delta_api_create(table->catalog, &managed, description,
+                                                                 ist_snapshot_timestamp_ms(snapshot), err)
+                                         : send_create(table, snapshot, description, columns, err);
+    if (status != IST_OK)
+        return ist_error_context(err, "the rows are written at %s, but the catalog did not take the table", table->uri);
+    table->is_new = false;
+    table->managed = has_catalog_feature(description);
+    ist__managed_committer_registered(table->committer);
+    return IST_OK;
 }
 
 /* Other Unity Catalog servers know no change of a table: they take its columns from the log. */
@@ -315,6 +368,9 @@ ist_status ist_table_access(const ist_table *table, ist_buffer *out, ist_error *
         yyjson_mut_obj_add_str(doc, root, "uri", table->uri);
         yyjson_mut_obj_add_bool(doc, root, "managed", table->managed);
         yyjson_mut_obj_add_bool(doc, root, "new", table->is_new);
+        yyjson_mut_obj_add_bool(doc, root, "delta_api", table->delta_api);
+        if (table->is_new)
+            ist__json_add_text(doc, root, "required", table->required);
         yyjson_mut_obj_add_str(doc, root, "catalog", catalog->uri);
         ist__json_add_text(doc, root, "ca_file", catalog->ca_file);
         ist__json_add_text(doc, root, "token", token.size ? token.data : NULL);
@@ -340,6 +396,9 @@ static ist_status take_access(ist_table *table, yyjson_val *access, ist_table_op
     IST_TRY(copy_text(access, "uri", &table->uri, err));
     table->managed = yyjson_is_true(yyjson_obj_get(access, "managed"));
     table->is_new = yyjson_is_true(yyjson_obj_get(access, "new"));
+    table->delta_api = yyjson_is_true(yyjson_obj_get(access, "delta_api"));
+    if (table->is_new && yyjson_is_str(yyjson_obj_get(access, "required")))
+        IST_TRY(copy_text(access, "required", &table->required, err));
     IST_TRY(make_committer(table, err));
     ist_status status = open_store(table, operation, err);
     if (status != IST_OK && err && !strstr(err->message, table->name))

@@ -649,7 +649,11 @@ static ist_status describe_into(yyjson_mut_doc *doc, yyjson_mut_val *root, const
     yyjson_doc *schema = yyjson_read(metadata->schema_string, strlen(metadata->schema_string), 0);
     if (!schema)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the table's schema is not valid JSON");
-    yyjson_mut_val *properties = yyjson_mut_obj(doc);
+    yyjson_mut_val *properties = yyjson_mut_obj(doc), *versions = yyjson_mut_obj_add_obj(doc, root, "protocol");
+    yyjson_mut_obj_add_sint(doc, versions, "minReaderVersion", protocol->min_reader_version);
+    yyjson_mut_obj_add_sint(doc, versions, "minWriterVersion", protocol->min_writer_version);
+    if (protocol->min_reader_version >= 3)
+        yyjson_mut_obj_add_val(doc, versions, "readerFeatures", json_strings(doc, protocol->reader_features));
     yyjson_mut_obj_add_val(doc, root, "features", json_features(doc, protocol));
     yyjson_mut_obj_add_val(doc, root, "schema", yyjson_val_mut_copy(doc, yyjson_doc_get_root(schema)));
     yyjson_mut_obj_add_val(doc, root, "partitionColumns", json_strings(doc, metadata->partition_columns));
@@ -688,16 +692,13 @@ ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffer *out, 
 {
     const ist__metadata *metadata = &snapshot->metadata;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *protocol = yyjson_mut_obj(doc);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "uri", snapshot->uri);
     yyjson_mut_obj_add_str(doc, root, "id", metadata->id);
     yyjson_mut_obj_add_str(doc, root, "name", metadata->name);
     yyjson_mut_obj_add_sint(doc, root, "version", snapshot->version);
     yyjson_mut_obj_add_sint(doc, root, "timestamp", snapshot->timestamp_ms);
-    yyjson_mut_obj_add_sint(doc, protocol, "minReaderVersion", snapshot->protocol.min_reader_version);
-    yyjson_mut_obj_add_sint(doc, protocol, "minWriterVersion", snapshot->protocol.min_writer_version);
-    yyjson_mut_obj_add_val(doc, root, "protocol", protocol);
     ist_status status = describe_into(doc, root, &snapshot->protocol, metadata, err);
     yyjson_mut_obj_add_uint(doc, root, "files", snapshot->file_count);
     yyjson_mut_obj_add_sint(doc, root, "bytes", ist_snapshot_size_bytes(snapshot));

@@ -271,7 +271,7 @@ static ist_status begin_new(ist_transaction *t, const ist_transaction_options *o
         t->metadata.name = t->table_name;
     if (options->properties)
         IST_TRY(take_properties(t, options->properties, BY_USER, &features, err));
-    if (ist__strings_contain(features, "catalogManaged"))
+    if (ist__strings_contain(features, "catalogManaged") || (t->committer && t->committer->always))
         IST_TRY(take_contract(t, &features, err));
     if (ist__property_true(t->metadata.configuration, "delta.enableRowTracking")) {
         IST_TRY(set_uuid_property(t, "delta.rowTracking.materializedRowIdColumnName", "_row-id-col-", err));

@@ -1,107 +1,7 @@
 /* test_managed_commit.c: the committer of catalog-managed tables, against a catalog that behaves as Unity Catalog's. */
 #include "conformance/committer_conformance.h"
 
-#include "catalog/managed_commit.h"
-
-#include <yyjson.h>
-
-#define TABLE_ID "11111111-2222-4333-8444-555555555555"
-
-enum { FAKE_VERSIONS = 512, FAKE_LIMIT = 10, FAKE_PAGE = 4 };
-
-/* What Unity Catalog keeps of one table, and what it is told to do wrong. */
-typedef struct fake_catalog {
-    ist_catalog base;
-    pthread_mutex_t mutex;
-    char names[FAKE_VERSIONS][100];
-    int64_t sizes[FAKE_VERSIONS];
-    int64_t latest, backfilled;
-    int posts;
-    int lose_answers;      /* so many commits are made, and answered with 500 */
-    char last_body[20000]; /* of the last commit */
-} fake_catalog;
-
-static ist_status fake_get_commits(void *self, const char *request, ist_buffer *out, ist_error *err)
-{
-    fake_catalog *f = self;
-    yyjson_doc *doc = yyjson_read(request, strlen(request), 0);
-    int64_t start = yyjson_get_sint(yyjson_obj_get(yyjson_doc_get_root(doc), "start_version"));
-    assert_true(yyjson_equals_str(yyjson_obj_get(yyjson_doc_get_root(doc), "table_id"), TABLE_ID));
-    yyjson_doc_free(doc);
-    pthread_mutex_lock(&f->mutex);
-    ist_status status = ist_buffer_append_string(out, "{\"commits\":[", err);
-    int64_t first = f->backfilled + 1 > start ? f->backfilled + 1 : start;
-    int64_t last = first + FAKE_PAGE - 1 < f->latest ? first + FAKE_PAGE - 1 : f->latest;
-    for (int64_t v = last; v >= first; v--) /* newest first */
-        ist_buffer_printf(out, NULL, "%s{\"version\":%" PRId64 ",\"timestamp\":5,\"file_name\":\"%s\",\"file_size\":%" PRId64
-                          ",\"file_modification_timestamp\":7}", v == last ? "" : ",", v, f->names[v], f->sizes[v]);
-    ist_buffer_printf(out, NULL, "],\"latest_table_version\":%" PRId64 "}", f->latest);
-    pthread_mutex_unlock(&f->mutex);
-    return status;
-}
-
-static ist_status fake_ratify(fake_catalog *f, yyjson_val *info, ist_error *err)
-{
-    int64_t version = yyjson_get_sint(yyjson_obj_get(info, "version"));
-    const char *name = yyjson_get_str(yyjson_obj_get(info, "file_name"));
-    if (version <= f->latest && strcmp(f->names[version], name) == 0)
-        return IST_OK;
-    if (version <= f->latest)
-        return ist_error_set(err, IST_CONFLICT, 409, "COMMIT_VERSION_CONFLICT", "taken");
-    if (version != f->latest + 1)
-        return ist_error_set(err, IST_BAD_INPUT, 400, "INVALID_ARGUMENT", "a gap");
-    if (version - f->backfilled > FAKE_LIMIT)
-        return ist_error_set(err, IST_RETRYABLE, 429, "RESOURCE_EXHAUSTED", "too many commits");
-    assert_true(yyjson_get_sint(yyjson_obj_get(info, "timestamp")) > 0);
-    f->latest = version;
-    f->sizes[version] = yyjson_get_sint(yyjson_obj_get(info, "file_size"));
-    snprintf(f->names[version], sizeof f->names[version], "%s", name);
-    return IST_OK;
-}
-
-static ist_status fake_commit(void *self, const char *body, ist_error *err)
-{
-    fake_catalog *f = self;
-    yyjson_doc *doc = yyjson_read(body, strlen(body), 0);
-    yyjson_val *root = yyjson_doc_get_root(doc), *info = yyjson_obj_get(root, "commit_info");
-    yyjson_val *published = yyjson_obj_get(root, "latest_backfilled_version");
-    ist_status status = IST_OK;
-    pthread_mutex_lock(&f->mutex);
-    f->posts++;
-    snprintf(f->last_body, sizeof f->last_body, "%s", body);
-    int64_t before = f->backfilled;
-    if (published && yyjson_get_sint(published) > f->latest)
-        status = ist_error_set(err, IST_BAD_INPUT, 400, "INVALID_ARGUMENT", "published past the latest");
-    else if (published && yyjson_get_sint(published) > f->backfilled)
-        f->backfilled = yyjson_get_sint(published);
-    if (status == IST_OK && info)
-        status = fake_ratify(f, info, err);
-    if (status != IST_OK)
-        f->backfilled = before;
-    if (status == IST_OK && info && f->lose_answers-- > 0)
-        status = ist_error_set(err, IST_IO, 500, "COMMIT_STATE_UNKNOWN", "the server fell over");
-    pthread_mutex_unlock(&f->mutex);
-    yyjson_doc_free(doc);
-    return status;
-}
-
-static void fake_free(void *self)
-{
-    (void)self;
-}
-
-static fake_catalog *fake_new(void)
-{
-    static const ist__catalog_backend backend = {
-        .get_commits = fake_get_commits,
-        .commit = fake_commit, .free = fake_free};
-    fake_catalog *f = calloc(1, sizeof *f);
-    f->base.backend = &backend;
-    f->base.self = f;
-    atomic_init(&f->base.references, 1);
-    pthread_mutex_init(&f->mutex, NULL);
-    return f;
-}
+#include "catalog/fake_commit_catalog.h"
 
 static void *conformance_world(void)
 {
@@ -110,19 +10,12 @@ static void *conformance_world(void)
 
 static void conformance_end(void *world)
 {
-    fake_catalog *f = world;
-    assert_int_equal(atomic_load(&f->base.references), 1); /* committers gave theirs back */
-    pthread_mutex_destroy(&f->mutex);
-    free(f);
+    fake_end(world);
 }
 
 static ist_committer *open_committer(fake_catalog *f, bool registered)
 {
-    ist_error err = IST_ERROR_INIT;
-    ist_committer *committer;
-    const ist__managed_table table = {TABLE_ID, "memory:", "main.demo.t", registered};
-    assert_ok(ist__managed_committer_new(&f->base, &table, &committer, &err), err);
-    return committer;
+    return fake_committer(f, &(ist__managed_table){.registered = registered});
 }
 
 static ist_committer *conformance_open(void *world)
@@ -435,22 +328,22 @@ static void test_catalog_managed_commit__answers(void **state)
         {"{\"commits\":[" COMMIT("8", NAME8) "," COMMIT("7", NAME7) "],\"latest_table_version\":8}", NULL, 2, 8},
         {"", "no JSON object", 0, 0},
         {"[]", "no JSON object", 0, 0},
-        {"{\"commits\":[]}", "latest_table_version", 0, 0},
+        {"{\"commits\":[]}", "the latest version", 0, 0},
         {"{\"commits\":{},\"latest_table_version\":0}", "no list", 0, 0},
         {"{\"commits\":[7],\"latest_table_version\":7}", "lacks its version", 0, 0},
-        {"{\"commits\":[" COMMIT("7", "../" NAME7) "],\"latest_table_version\":7}", "file_name", 0, 0},
-        {"{\"commits\":[" COMMIT("7", NAME8) "],\"latest_table_version\":7}", "file_name", 0, 0},
-        {"{\"commits\":[" COMMIT("7", "00000000000000000007./../x.json") "],\"latest_table_version\":7}", "file_name", 0, 0},
-        {"{\"commits\":[" COMMIT("7", "00000000000000000007.a\\u0000b.json") "],\"latest_table_version\":7}", "file_name", 0,
+        {"{\"commits\":[" COMMIT("7", "../" NAME7) "],\"latest_table_version\":7}", "file name", 0, 0},
+        {"{\"commits\":[" COMMIT("7", NAME8) "],\"latest_table_version\":7}", "file name", 0, 0},
+        {"{\"commits\":[" COMMIT("7", "00000000000000000007./../x.json") "],\"latest_table_version\":7}", "file name", 0, 0},
+        {"{\"commits\":[" COMMIT("7", "00000000000000000007.a\\u0000b.json") "],\"latest_table_version\":7}", "file name", 0,
          0},
         {"{\"commits\":[" COMMIT("-7", NAME7) "],\"latest_table_version\":7}", "negative", 0, 0},
         {"{\"commits\":[" COMMIT("7", NAME7) "," COMMIT("7", NAME7) "],\"latest_table_version\":7}", "twice", 0, 0},
-        {"{\"commits\":[" COMMIT("7", NAME7) "],\"latest_table_version\":6}", "newer than latest", 0, 0},
+        {"{\"commits\":[" COMMIT("7", NAME7) "],\"latest_table_version\":6}", "newer than the latest", 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ist__commits commits;
         ist_error err = IST_ERROR_INIT;
-        ist_status status = ist__commits_parse(cases[i].json, strlen(cases[i].json), &commits, &err);
+        ist_status status = ist__commits_parse(cases[i].json, strlen(cases[i].json), IST__COMMITS_PREVIEW, &commits, &err);
         if (cases[i].message ? status != IST_BAD_INPUT || !strstr(err.message, cases[i].message)
                              : status != IST_OK || commits.count != cases[i].count || commits.latest != cases[i].latest)
             fail_msg("case %zu: %s: %s", i, ist_status_name(status), err.message);

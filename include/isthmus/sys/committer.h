@@ -24,7 +24,7 @@ typedef struct ist_proposal {
     size_t size;
     int64_t timestamp_ms; /* the version's time: its in-commit timestamp where the table has them */
     /* What the table is from this version on, where the version changes metadata or protocol, as one JSON object with
-     * the members name, description, features, schema, partitionColumns, properties of ist_snapshot_describe; else NULL */
+     * the members name, description, protocol, features, schema, partitionColumns, properties of ist_snapshot_describe; else NULL */
     const char *table;
 } ist_proposal;
 
@@ -72,6 +72,7 @@ struct ist_committer {
      * asks for goes before. */
     char *required_properties;
     char *suggested_properties;
+    bool always; /* every new table is to be catalog-managed, asked for or not */
 };
 
 /* Free a committer; NULL is fine. */

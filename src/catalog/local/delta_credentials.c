@@ -1,23 +1,13 @@
 /* delta_credentials.c: short-lived credentials in the Delta API's form, and the staging tables that come with some. */
 #include "catalog/local/local_delta.h"
 
+#include "catalog/delta_api.h"
 #include "catalog/local/delta_contract.h"
 #include "catalog/local/objects.h"
 #include "catalog/local/places.h"
 #include "catalog/local/vend.h"
 
 #include <string.h>
-
-/* Of TemporaryCredentials: where each value lies, and what the Delta API calls it. */
-static const struct {
-    const char *object, *member, *key;
-} values[] = {
-    {"aws_temp_credentials", "access_key_id", "s3.access-key-id"},
-    {"aws_temp_credentials", "secret_access_key", "s3.secret-access-key"},
-    {"aws_temp_credentials", "session_token", "s3.session-token"},
-    {"azure_user_delegation_sas", "sas_token", "azure.sas-token"},
-    {"gcp_oauth_token", "oauth_token", "gcs.oauth-token"},
-};
 
 /* Add "storage-credentials" with the one credential. What is Isthmus' own (file tokens, endpoints) goes along. */
 static void add_credential(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *in, const char *operation)
@@ -28,10 +18,11 @@ static void add_credential(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val
     yyjson_mut_obj_add_val(doc, out, "prefix", yyjson_val_mut_copy(doc, yyjson_obj_get(in, "url")));
     yyjson_mut_obj_add_str(doc, out, "operation", operation);
     yyjson_mut_val *config = yyjson_mut_obj_add_obj(doc, out, "config");
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        yyjson_val *value = yyjson_obj_get(yyjson_obj_get(in, values[i].object), values[i].member);
+    for (int i = 0; i < IST__DELTA_CREDENTIAL_VALUES; i++) {
+        const ist__delta_credential_value *named = &ist__delta_credential_values[i];
+        yyjson_val *value = yyjson_obj_get(yyjson_obj_get(in, named->object), named->member);
         if (yyjson_is_str(value))
-            yyjson_mut_obj_add_val(doc, config, values[i].key, yyjson_val_mut_copy(doc, value));
+            yyjson_mut_obj_add_val(doc, config, named->key, yyjson_val_mut_copy(doc, value));
     }
     yyjson_mut_obj_add_val(doc, out, "expiration-time-ms",
                            expires ? yyjson_val_mut_copy(doc, expires) : yyjson_mut_null(doc));

@@ -171,6 +171,22 @@ static ist_status uc_get_commits(void *self, const char *request, ist_buffer *ou
     return call(self, "GET", IST__COMMITS_PATH, request, out, err);
 }
 
+static ist_status uc_delta_request(void *self, const char *method, const char *path, const char *body, bool repeatable,
+                                   ist_buffer *out, ist_error *err)
+{
+    ist_buffer whole = IST_BUFFER_INIT;
+    ist_status status = ist_buffer_printf(&whole, err, IST__DELTA_PATH "%s", path);
+    const ist__uc_request request = {.method = method,
+                                     .path = whole.data,
+                                     .body = body,
+                                     .repeatable = repeatable,
+                                     .exhausted_is_final = true};
+    if (status == IST_OK)
+        status = ist__uc_send(self, &request, out, err);
+    ist_buffer_free(&whole);
+    return status;
+}
+
 /* The same commit again is the same commit; 429 asks to publish first. The answer is text, not JSON. */
 static ist_status uc_commit(void *self, const char *body, ist_error *err)
 {
@@ -318,6 +334,7 @@ ist_status ist__uc_open(const ist__connection *connection, ist_catalog *out, ist
         .get_credentials = uc_get_credentials,
         .get_commits = uc_get_commits,
         .commit = uc_commit,
+        .delta_request = uc_delta_request,
         .get_token = uc_get_token,
         .get_metastore = uc_get_metastore,
         .post_lineage = uc_post_lineage,
