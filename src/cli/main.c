@@ -111,8 +111,9 @@ int main(int argc, char **argv)
     cli_daemon_prepare();
     argc--;
     argv++;
+    char version[] = "version";
     if (argc == 1 && strcmp(argv[0], "--version") == 0)
-        argv[0] = (char[]){"version"};
+        argv[0] = version;
     int used = 0;
     const cli_command *command = cli_find(commands, argc, argv, &used);
     if (!command)

@@ -68,20 +68,12 @@ static void refuse(ist__job *job, const ist_error *error)
     ist__call_refuse(job->call, error);
 }
 
-/* Run one request in a savepoint of its own. */
-static void run_in_savepoint(ist__db *db, ist__job *job)
+/* Run one request in the group's transaction: there what its session begins is a savepoint, which rolls back alone. */
+static void run_in_group(ist__db *db, ist__job *job)
 {
-    ist_error error = IST_ERROR_INIT;
-    if (ist__db_savepoint(db, &error) != IST_OK) {
-        refuse(job, &error);
-        return;
-    }
     job->session->transaction = db;
     ist__call_run(job->call);
     job->session->transaction = NULL;
-    bool failed = job->call->reply->http >= 400;
-    if (ist__db_end(db, failed ? IST_IO : IST_OK, failed ? NULL : &error) != IST_OK && !failed)
-        refuse(job, &error);
 }
 
 /* An answer must not be ahead of its entry: where that cannot be written, the whole group fails. */
@@ -89,7 +81,7 @@ static ist_status run_group(ist__db *db, ist__job *jobs, ist_error *err)
 {
     for (ist__job *job = jobs; job; job = job->next) {
         if (!job->answered)
-            run_in_savepoint(db, job);
+            run_in_group(db, job);
         /* On a full disk SQLite may give up the whole transaction; then nothing of the group is kept. */
         if (sqlite3_get_autocommit(db->handle))
             return ist_error_set(err, IST_RETRYABLE, 0, NULL, "the catalog database gave up a transaction: try again");
