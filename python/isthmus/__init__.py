@@ -34,7 +34,7 @@ __all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "lineage", "daem
 
 
 def __getattr__(name):
-    if name in ("spark", "ray", "fs"):
+    if name in ("spark", "ray", "fs", "dataset"):
         return importlib.import_module(f"isthmus.{name}")
     raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
 
