@@ -52,5 +52,5 @@ def test_duckdb_scans_it(table, rows):
         connection.register("r", rows)
         for query in ("SELECT count(*) FROM {}", "SELECT id, text FROM {} WHERE text > 'b' AND id < 50 ORDER BY id",
                       "SELECT number % 3 AS g, sum(amount), max(day) FROM {} GROUP BY g ORDER BY g",
-                      "SELECT count(*) FROM {} WHERE day IS NULL OR at > TIMESTAMPTZ '2020-01-01 00:00:00+00'"):
+                      'SELECT count(*) FROM {} WHERE day IS NULL OR "at" > TIMESTAMPTZ \'2020-01-01 00:00:00+00\''):
             assert connection.sql(query.format("t")).fetchall() == connection.sql(query.format("r")).fetchall(), query
