@@ -7,8 +7,7 @@
  */
 #include "server/router.h"
 
-#include "catalog/catalog_json.h"
-#include "catalog/local/local_internal.h"
+#include "catalog/local/search.h"
 #include "isthmus/lineage.h"
 #include "isthmus/table.h"
 #include "server/pages.h"
@@ -16,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUERY_MAX = 255, FOUND_MAX = 50, LOOKED_AT_MAX = 5000, HISTORY_DEFAULT = 100, HISTORY_MAX = 1000 };
+enum { HISTORY_DEFAULT = 100, HISTORY_MAX = 1000 };
 
 static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                              "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -44,61 +43,12 @@ static ist_status send_style(ist__call *call, ist_error *err)
 
 /* Search ------------------------------------------------------------------------------------------------------------ */
 
-/* Names whose last part begins with the text come first, then by name. The number of a kind is its ist_securable. */
-static const char search_sql[] =
-    "WITH place AS (SELECT s.id, c.name || '.' || s.name AS name FROM schemas s JOIN catalogs c ON c.id = s.parent_id),"
-    " object (kind, id, last, name) AS (SELECT 0, id, name, name FROM catalogs"
-    " UNION ALL SELECT 1, s.id, s.name, p.name FROM schemas s JOIN place p ON p.id = s.id"
-    " UNION ALL SELECT 2, o.id, o.name, p.name || '.' || o.name FROM tables o JOIN place p ON p.id = o.parent_id"
-    " UNION ALL SELECT 3, o.id, o.name, p.name || '.' || o.name FROM volumes o JOIN place p ON p.id = o.parent_id"
-    " UNION ALL SELECT 4, o.id, o.name, p.name || '.' || o.name FROM functions o JOIN place p ON p.id = o.parent_id"
-    " UNION ALL SELECT 5, o.id, o.name, p.name || '.' || o.name FROM registered_models o JOIN place p"
-    " ON p.id = o.parent_id)"
-    " SELECT kind, id, name FROM object WHERE instr(lower(name), lower(?1))"
-    " ORDER BY instr(lower(last), lower(?1)) <> 1, kind, name LIMIT ?2";
-
-static ist_status search_in(ist__session *session, ist__db *db, const char *text, yyjson_mut_doc *doc, ist_error *err)
-{
-    static const char *const kinds[] = {"catalog", "schema", "table", "volume", "function", "model"};
-    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *objects = yyjson_mut_obj_add_arr(doc, root, "objects");
-    sqlite3_stmt *row;
-    int found = 0, looked_at = 0;
-    IST_TRY(ist__db_run(db, search_sql, &row, err, "ti", text, (int64_t)LOOKED_AT_MAX));
-    while (row && found < FOUND_MAX) {
-        int kind = sqlite3_column_int(row, 0);
-        const char *id = (const char *)sqlite3_column_text(row, 1);
-        looked_at++;
-        if (ist__resolve_id(session, db, (ist_securable)kind, id, IST__ACTION_SEE, NULL, NULL) == IST_OK) {
-            yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, objects);
-            yyjson_mut_obj_add_str(doc, object, "kind", kinds[kind]);
-            yyjson_mut_obj_add_strcpy(doc, object, "full_name", (const char *)sqlite3_column_text(row, 2));
-            found++;
-        }
-        IST_TRY(ist__db_next(db, &row, err));
-    }
-    yyjson_mut_obj_add_bool(doc, root, "truncated", row || looked_at == LOOKED_AT_MAX);
-    return IST_OK;
-}
-
 static ist_status search(ist__call *call, ist_error *err)
 {
     ist_buffer text = IST_BUFFER_INIT;
-    yyjson_mut_doc *doc = NULL;
-    ist__db *db;
-    ist_status status = IST_OK;
-    IST_TRY_GOTO(ist__call_required(call, "q", &text, err));
-    if (text.size > QUERY_MAX) {
-        status = ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "q is longer than %d bytes", QUERY_MAX);
-        goto done;
-    }
-    IST_TRY_GOTO(ist__session_read(ist__call_session(call), &db, err));
-    doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
-    IST_TRY_GOTO(ist__db_end(db, search_in(ist__call_session(call), db, text.data, doc, err), err));
-    status = ist__json_finish(doc, &call->reply->body, err);
-    doc = NULL;
-done:
-    yyjson_mut_doc_free(doc);
+    ist_status status = ist__call_required(call, "q", &text, err);
+    if (status == IST_OK)
+        status = ist__local_search(ist__call_session(call), text.data, &call->reply->body, err);
     ist_buffer_free(&text);
     return status;
 }
@@ -143,7 +93,7 @@ const ist__route ist__routes_pages[] = {
     PAGE("/app.css", 1),
     PAGE("/app.js", 2),
     {.method = "GET", .path = "/lineage.css", .lane = IST__LANE_READ, .handle = send_style, .flags = IST__ROUTE_OPEN},
-    {.method = "GET", .path = "/api/2.1/isthmus/search", .lane = IST__LANE_SLOW, .handle = search},
+    {.method = "GET", .path = "/api/2.1/isthmus/search", .lane = IST__LANE_READ, .handle = search},
     {.method = "GET", .path = "/api/2.1/isthmus/tables/{name}/history", .lane = IST__LANE_SLOW, .handle = get_history},
     {0},
 };

@@ -3,9 +3,11 @@
 
 #include "isthmus/buffer.h"
 #include "isthmus/server.h"
+#include "util/util.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <yyjson.h>
 
@@ -367,6 +369,56 @@ static void test_server_access__races_have_one_winner(void **state)
     }
 }
 
+static void add_functions(fixture *f, int from, int to)
+{
+    char path[4200], sql[600];
+    sqlite3 *database = NULL;
+    snprintf(path, sizeof path, "%s/catalog.db", f->home);
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO functions"
+             " (id, parent_id, name, created_at, definition, owner) SELECT 'id' || i, (SELECT id FROM schemas),"
+             " printf('f%%06d', i), 0, '{}', iif(i = 150, 'alice@x.org', 'admin') FROM n", from, to);
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    sqlite3_busy_timeout(database, 10000);
+    assert_int_equal(sqlite3_exec(database, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+/* Who sees three of 60,000 functions gets them page by page, in the time that it takes among 200. */
+static void test_server_access__pages_of_what_is_granted(void **state)
+{
+    static const char *const pages[] = {"", "f000100", "f000150", "f000199", "f000150"};
+    static const char *const shown[] = {"f000100", "f000150", "f000199", NULL, "f000199"};
+    fixture *f = *state;
+    int64_t took[2];
+    add_functions(f, 0, 200);
+    grant(f, "catalog/main", "USE CATALOG");
+    grant(f, "schema/main.default", "USE SCHEMA");
+    grant(f, "function/main.default.f000100", "EXECUTE");
+    grant(f, "function/main.default.f000199", "EXECUTE");
+    for (int big = 0; big < 2; big++) {
+        int64_t start = ist__monotonic_us();
+        for (int i = 0; i < 50; i++) {
+            char path[200], name[64];
+            int page = i % 5;
+            snprintf(path, sizeof path, UC "/functions?catalog_name=main&schema_name=default&max_results=1&page_token=%s",
+                     pages[page]);
+            assert_http(200, ask(f, f->alice, "GET", path, NULL));
+            if (shown[page]) {
+                take(f, "/functions/0/name", name, sizeof name);
+                assert_string_equal(name, shown[page]);
+            } else {
+                assert_non_null(strstr(f->body.data, "\"functions\":[],\"next_page_token\":null"));
+            }
+        }
+        took[big] = ist__monotonic_us() - start;
+        if (!big)
+            add_functions(f, 201, 60000);
+    }
+    if (took[1] > 3 * took[0] + 100000)
+        fail_msg("50 pages took %lld us of 200, %lld us of 60,000", (long long)took[0], (long long)took[1]);
+}
+
 static void test_server_access__tls(void **state)
 {
     fixture *f = *state;
@@ -409,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_server_access__row_filters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__audit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__races_have_one_winner, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_server_access__pages_of_what_is_granted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__tls, set_up, tear_down),
     };
     curl_global_init(CURL_GLOBAL_ALL);

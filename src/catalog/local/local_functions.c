@@ -142,6 +142,7 @@ const ist__kind ist__kind_function = {
     .id = "function_id",
     .get = SELECT_FUNCTION IST__BY_ID,
     .page = SELECT_FUNCTION IST__PAGE,
+    .own_page = SELECT_FUNCTION IST__OWN_PAGE("functions"),
     .update = "UPDATE functions SET " IST__SET_NAMED " WHERE id = ?1",
     .remove = "DELETE FROM functions WHERE id = ?1",
     .create = IST__ACTION_CREATE_FUNCTION,

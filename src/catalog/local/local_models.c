@@ -63,6 +63,7 @@ const ist__kind ist__kind_registered_model = {
     .id = "id",
     .get = SELECT_MODEL IST__BY_ID,
     .page = SELECT_MODEL IST__PAGE,
+    .own_page = SELECT_MODEL IST__OWN_PAGE("registered_models"),
     .update = "UPDATE registered_models SET " IST__SET_NAMED " WHERE id = ?1",
     .remove = "DELETE FROM registered_models WHERE id = ?1",
     .managed = "SELECT storage_location FROM registered_models WHERE id = ?1",

@@ -194,6 +194,7 @@ const ist__kind ist__kind_table = {
     .id = "table_id",
     .get = SELECT_TABLE IST__BY_ID,
     .page = SELECT_TABLE IST__PAGE,
+    .own_page = SELECT_TABLE IST__OWN_PAGE("tables"),
     .update = "UPDATE tables SET " IST__SET_COMMON " WHERE id = ?1",
     .remove = "DELETE FROM tables WHERE id = ?1",
     .managed = "SELECT storage_location FROM tables WHERE id = ?1 AND table_type = 'MANAGED'",

@@ -43,6 +43,7 @@ typedef struct ist__kind {
     const char *id;      /* the column of get and page with the object's id */
     const char *get;
     const char *page;    /* in the parent, after the name ?2, in order */
+    const char *own_page; /* of these only what names in ?4 own or ids in ?3 have grants on; NULL where all are seen */
     const char *token;   /* the column of page that a page's token is made of; NULL for "name" */
     const char *update;  /* name ?2, comment ?3, properties ?4, time ?5, principal ?6; what is NULL stays as it was */
     const char *remove;
@@ -70,6 +71,11 @@ extern const ist__kind ist__kind_credential, ist__kind_external_location;       
 #define IST__IN_SCHEMA "JOIN schemas s ON s.id = o.parent_id JOIN catalogs c ON c.id = s.parent_id "
 #define IST__BY_ID "WHERE o.id = ?1"
 #define IST__PAGE "WHERE o.parent_id = ?1 AND o.name > ?2 ORDER BY o.name"
+/* ?3 and ?4: JSON arrays. The + keeps SQLite from going through all of the parent by name. */
+#define IST__OWN_PAGE(table)                                                                                           \
+    "WHERE +o.parent_id = ?1 AND o.name > ?2 AND o.id IN (SELECT g.securable_id FROM grants g WHERE g.principal_id IN"  \
+    " (SELECT value FROM json_each(?3)) UNION SELECT x.id FROM " table " x WHERE x.parent_id = ?1 AND x.owner IN"      \
+    " (SELECT value FROM json_each(?4))) ORDER BY o.name"
 /* A time never stays the same: etags are made of it. */
 #define IST__SET_TIME " updated_at = max(?5, coalesce(updated_at, 0) + 1), updated_by = ?6"
 #define IST__SET_NAMED "name = coalesce(?2, name), comment = coalesce(?3, comment)," IST__SET_TIME

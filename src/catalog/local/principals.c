@@ -127,6 +127,25 @@ bool ist__principal_owns(const ist__principal *who, const char *owner)
     return owns;
 }
 
+ist_status ist__principal_json(const ist__principal *who, ist_buffer *ids, ist_buffer *names, ist_error *err)
+{
+    yyjson_mut_doc *docs[] = {yyjson_mut_doc_new(NULL), yyjson_mut_doc_new(NULL)};
+    yyjson_mut_val *lists[2];
+    for (int i = 0; i < 2; i++) {
+        lists[i] = yyjson_mut_arr(docs[i]);
+        yyjson_mut_doc_set_root(docs[i], lists[i]);
+    }
+    yyjson_mut_arr_add_str(docs[0], lists[0], who->id);
+    yyjson_mut_arr_add_str(docs[1], lists[1], who->name);
+    for (int i = 0; i < who->group_count; i++) {
+        yyjson_mut_arr_add_str(docs[0], lists[0], who->groups[i].id);
+        yyjson_mut_arr_add_str(docs[1], lists[1], who->groups[i].name);
+    }
+    ist_status status = ist__json_finish(docs[0], ids, err);
+    ist_status other = ist__json_finish(docs[1], names, status == IST_OK ? err : NULL);
+    return status != IST_OK ? status : other;
+}
+
 static size_t hash_of(const char *id)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a: ids are random, so nothing more is needed */

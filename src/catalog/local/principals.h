@@ -53,6 +53,9 @@ bool ist__principal_owns(const ist__principal *principal, const char *owner);
 /* What was granted on just this securable to him and his groups. */
 uint32_t ist__principal_grants(const ist__principal *principal, const char *securable_id);
 
+/* Append his id and those of his groups, his name and theirs, as JSON arrays. */
+ist_status ist__principal_json(const ist__principal *principal, ist_buffer *ids, ist_buffer *names, ist_error *err);
+
 /* Find a principal by his name. Errors: NOT_FOUND. */
 ist_status ist__principal_find(ist__db *db, const char *name, char id[37], ist_error *err);
 /* Is the session an administrator's? Errors: PERMISSION_DENIED. */

@@ -11,6 +11,8 @@ extern const char ist__schema_audit[];    /* audit.c */
 extern const char ist__schema_lineage[];  /* local_lineage.c */
 extern const char ist__schema_objects[];  /* local_objects.c */
 extern const char ist__schema_commits[];  /* commits.c */
+extern const char ist__schema_owners[];   /* local_objects.c */
+extern const char ist__schema_search[];   /* search.c */
 
 /*
  * Bring the database to this version, inside the caller's transaction.
