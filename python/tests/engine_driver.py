@@ -51,6 +51,7 @@ class Worker:
 
     def __init__(self, kind="duckdb", **hello):
         here, there = socket.socketpair()
+        here.settimeout(60)
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen([sys.executable, "-m", "isthmus.engine", kind, "--channel", str(there.fileno())],
                                         pass_fds=[there.fileno()])
@@ -123,6 +124,6 @@ class Worker:
             return {"name": asked["name"], "exists": True, "kind": "TABLE", **self.infos[name]}
         try:
             info = isthmus.catalog.connect().get_table(name)
-        except isthmus.NotFoundError:
+        except (isthmus.NotFoundError, isthmus.BadInputError):
             return {"name": asked["name"], "exists": False}
         return {**info, "name": asked["name"], "exists": True, "kind": "TABLE"}

@@ -6,6 +6,7 @@ statement is left for the next. Plans are kept by the statement's text and all t
 """
 
 import collections
+import contextlib
 import os
 import pathlib
 import re
@@ -20,9 +21,11 @@ except ImportError as error:
     raise ImportError(f"the embedded engine needs {error.name}: pip install 'isthmus[warehouse]'") from None
 
 from isthmus import errors as library_errors
-from isthmus.engine import dialect, functions
+from isthmus.catalog import Catalog
+from isthmus.engine import commands, dialect, functions
 from isthmus.engine.errors import StatementError, cancelled, unsupported
-from isthmus.engine.planner import Planner, qualified_columns
+from isthmus.engine.planner import Planner
+from isthmus.engine.policies import PolicedDataset
 from isthmus.engine.tables import Tables
 
 BATCH_ROWS = 32768
@@ -33,35 +36,71 @@ MEMORY_SHARE = 0.7  # of the worker's memory is DuckDB's; the rest is for Python
 class Engine:
     def __init__(self, hello):
         self.version = f"duckdb {duckdb.__version__}"
+        self.host = hello["catalog"]
         self.memory_limit = hello.get("memory_limit") or 1 << 30
-        self.tables = Tables(hello["catalog"])
+        self.tables = Tables(self.host)
         self.database = _open_database(self.memory_limit, hello.get("threads") or 1, hello.get("temp_dir"))
         self._plans = collections.OrderedDict()
-        self._running = None
+        self._run = None
 
     def warm_up(self):
         dialect.parse("SELECT 1").sql(dialect="duckdb")
         self.database.cursor().sql("SELECT 1").to_arrow_reader().read_all()
 
     def interrupt(self):
-        running = self._running
-        if running is not None:
-            running.interrupt()
+        run = self._run
+        if run is not None:
+            run.interrupt()
 
     def execute(self, statement):
         try:
             tree = dialect.parse(statement.statement)
-            if not isinstance(tree, exp.Query):
-                raise unsupported(f"The statement {tree.key.upper()}")
-            return self._run(statement, self._plan(statement, tree))
+            for kind, execute in _STATEMENTS:
+                if isinstance(tree, kind):
+                    return execute(self, statement, tree)
+            word = tree.name if isinstance(tree, exp.Command) else tree.key
+            command = _COMMANDS.get(word.upper())
+            if command is None:
+                raise unsupported(f"The statement {word.upper()}")
+            return command(self, statement, tree)
         except RecursionError:
             raise StatementError("INVALID_STATEMENT", "The statement is nested too deeply.") from None
+
+    def catalog(self, statement):
+        """The catalog as the principal sees it."""
+        return Catalog(self.host["host"], token=statement.token, ca_file=self.host.get("ca_file"))
+
+    # ---- queries
+
+    def query(self, statement, tree):
+        """Run a query; its Result."""
+        plan = self._plan(statement, tree)
+        run = self._run = Run(self, statement, plan)
+        try:
+            return Result(run)
+        except BaseException:
+            run.close()
+            raise
+
+    def explain(self, statement, tree):
+        """What DuckDB would do for a query, as text."""
+        plan = self._plan(statement, tree)
+        run = self._run = Run(self, statement, plan)
+        try:
+            with run.translating():
+                lines = run.connection.execute(f"EXPLAIN {plan.sql}").fetchall()
+                return plan.own_words("\n".join(line[-1] for line in lines))
+        finally:
+            run.close()
+
+    def done(self, run):
+        if self._run is run:
+            self._run = None
 
     # ---- plans
 
     def _plan(self, statement, tree):
-        key = (statement.statement, statement.catalog, statement.schema, statement.user, tuple(statement.groups),
-               repr(statement.parameters))
+        key = (statement.statement, statement.catalog, statement.schema, statement.user, tuple(statement.groups), repr(statement.parameters))
         plan = self._plans.pop(key, None)
         if plan is None or not plan.still_holds(statement):
             plan = self._make_plan(statement, tree.copy())
@@ -78,41 +117,19 @@ class Engine:
         dialect.name_functions(tree)
         planner = Planner(told)
         planner.read(tree)
-        qualified_columns(tree)
         sql = dialect.to_duckdb(tree)
         functions.check(self.database, sql, [relation.relation for relation in planner.relations], statement.statement)
         return Plan(sql, planner.relations, told.questions, {"inputs": sorted(planner.names)})
 
-    # ---- running
 
-    def _run(self, statement, plan):
-        connection = self.database.cursor()
-        try:
-            self._running = connection
-            datasets = {}
-            for relation in plan.relations:
-                key = (relation.full_name, relation.version, relation.timestamp)
-                if key not in datasets:
-                    datasets[key] = self.tables.dataset(relation, self._time(connection, relation))
-                connection.register(relation.relation, datasets[key])
-            statement.check()
-            with _translating(statement, plan, self.memory_limit):
-                reader = connection.sql(plan.sql).to_arrow_reader(BATCH_ROWS)
-            return Result(self, connection, reader, statement, plan)
-        except BaseException:
-            self._running = None
-            connection.close()
-            raise
-
-    def _time(self, connection, relation):
-        if relation.timestamp is None:
-            return None
-        try:
-            sql = f"SELECT epoch_ms(CAST({dialect.to_duckdb(relation.timestamp)} AS TIMESTAMPTZ))"
-            functions.check(self.database, sql, ())
-            return connection.execute(sql).fetchall()[0][0]
-        except duckdb.Error:
-            raise StatementError("INVALID_STATEMENT", f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
+_STATEMENTS = (
+    (exp.Query, Engine.query),
+    (exp.Describe, lambda engine, statement, tree: commands.describe(statement, tree)),
+)
+_COMMANDS = {
+    "SHOW": lambda engine, statement, tree: commands.show(statement, tree, engine.catalog(statement)),
+    "EXPLAIN": lambda engine, statement, tree: commands.explain(statement, tree, engine),
+}
 
 
 def _open_database(memory_limit, threads, temp_dir):
@@ -148,6 +165,12 @@ class Plan:
         self.questions = questions
         self.lineage = lineage
 
+    reads_views = property(lambda self: any(entry.get("via") for asked, _ in self.questions for entry in asked))
+
+    def own_words(self, text):
+        """A text of DuckDB's with the names that the user wrote."""
+        return re.sub(r"isthmus (\d+)", lambda found: self.relations[int(found.group(1))].full_name, text)
+
     def still_holds(self, statement):
         """Ask again what was asked: grants and tables may have changed."""
         return all(statement.resolve(asked)[0] == answer for asked, answer in self.questions)
@@ -169,7 +192,87 @@ class _Recorder:
         return found, functions
 
 
-# ---- results ---------------------------------------------------------------------------------------------------------
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """A plan with its connection, on which its relations are registered. Policed tables are read on connections besides."""
+
+    def __init__(self, engine, statement, plan):
+        self.engine = engine
+        self.statement = statement
+        self.plan = plan
+        self.failure = None  # what reading a table failed by: DuckDB tells it in other words
+        self.connection = engine.database.cursor()
+        self._connections = [self.connection]
+        try:
+            self._register()
+        except BaseException:
+            self.close()
+            raise
+
+    def translating(self):
+        return translating(self.statement, self.plan, self)
+
+    def interrupt(self):
+        for connection in self._connections:
+            connection.interrupt()
+
+    def close(self):
+        for connection in self._connections:
+            connection.close()
+        self.engine.done(self)
+
+    def _register(self):
+        datasets = {}
+        for relation in self.plan.relations:
+            key = (relation.full_name, relation.version, relation.timestamp)
+            if key not in datasets:
+                datasets[key] = self._dataset(relation)
+            self.connection.register(relation.relation, datasets[key])
+
+    def _dataset(self, relation):
+        dataset = self.engine.tables.dataset(relation, self._time(relation))
+        if not relation.is_policed:
+            return dataset
+        if relation.version is not None or relation.timestamp is not None:
+            raise unsupported(f"Time travel of {relation.full_name}, which has a row filter or column masks,", "read it as it is")
+        return PolicedDataset(dataset, relation.full_name, relation.info, self.statement, self._read_policed)
+
+    def _time(self, relation):
+        if relation.timestamp is None:
+            return None
+        sql = f"SELECT epoch_ms(CAST({dialect.to_duckdb(relation.timestamp)} AS TIMESTAMPTZ))"
+        functions.check(self.engine.database, sql, ())
+        try:
+            return self.connection.execute(sql).fetchall()[0][0]
+        except duckdb.Error:
+            raise StatementError("INVALID_STATEMENT", f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
+
+    def _read_policed(self, sql, dataset, name):
+        functions.check(self.engine.database, sql, [PolicedDataset.RELATION])
+        connection = self.engine.database.cursor()
+        self._connections.append(connection)
+        connection.register(PolicedDataset.RELATION, dataset)
+        with self._failing_of(name):
+            reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+        return pa.RecordBatchReader.from_batches(reader.schema, self._policed_batches(reader, name))
+
+    def _policed_batches(self, reader, name):
+        with self._failing_of(name):
+            yield from reader
+
+    @contextlib.contextmanager
+    def _failing_of(self, name):
+        """The values that a policy fails on are not told."""
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error:
+            self.failure = StatementError("INVALID_STATEMENT", f"The row filter or a column mask of {name} fails; its owner "
+                                                               "must mend it.")
+            raise self.failure from None
 
 
 class Result:
@@ -177,27 +280,25 @@ class Result:
 
     kind = "SELECT"
 
-    def __init__(self, engine, connection, reader, statement, plan):
-        self._engine = engine
-        self._connection = connection
-        self._reader = reader
-        self._statement = statement
-        self._plan = plan
-        self.lineage = plan.lineage
-        self.schema = pa.schema([field.with_type(_type(field.type)) for field in reader.schema])
+    def __init__(self, run):
+        self._run = run
+        self.lineage = run.plan.lineage
+        run.statement.check()
+        with run.translating():
+            self._reader = run.connection.sql(run.plan.sql).to_arrow_reader(BATCH_ROWS)
+        self.schema = pa.schema([field.with_type(_type(field.type)) for field in self._reader.schema])
 
     @property
     def batches(self):
         same = self.schema.types == self._reader.schema.types
-        with _translating(self._statement, self._plan, self._engine.memory_limit):
+        with self._run.translating():
             for batch in self._reader:
                 yield batch if same else pa.record_batch(
                     [_cast(column, type) for column, type in zip(batch.columns, self.schema.types)], schema=self.schema)
 
     def close(self):
-        self._engine._running = None
         self._reader.close()
-        self._connection.close()
+        self._run.close()
 
 
 _WIDER = {
@@ -242,44 +343,41 @@ def _interval_text(value):
 # ---- errors ----------------------------------------------------------------------------------------------------------
 
 
-class _translating:
-    """Turns what DuckDB and the library raise into a StatementError."""
+@contextlib.contextmanager
+def translating(statement, plan, run):
+    """Turn what DuckDB, Arrow and the library raise into a StatementError."""
+    try:
+        yield
+    except StatementError:
+        raise
+    except (duckdb.Error, pa.ArrowException, library_errors.IsthmusError, OSError) as error:
+        raise _translated(error, statement, plan, run) from None
 
-    def __init__(self, statement, plan, memory_limit):
-        self.statement = statement
-        self.plan = plan
-        self.memory_limit = memory_limit
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, (duckdb.Error, pa.ArrowException, library_errors.IsthmusError, OSError)) and not isinstance(
-                error, StatementError):
-            raise self._told(error) from None
-
-    def _told(self, error):
-        text = self._own_words(str(error))
-        if self.statement.is_cancelled or isinstance(error, duckdb.InterruptException):
-            return cancelled()
-        if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)):
-            return StatementError(
-                "OUT_OF_MEMORY", f"The statement needs more than the {self.memory_limit >> 20:,} MiB of memory of a worker "
-                "of this warehouse. Let it read or return less, or run it on a larger warehouse.", code="RESOURCE_EXHAUSTED")
-        for pattern, condition, message in _MESSAGES:
-            found = re.search(pattern, text)
-            if found:
-                name = found.group(1) if found.groups() else ""
-                hint = re.search(r"Candidate bindings: (.*)", str(error))
-                did_you_mean = f" Did you mean one of these: {hint.group(1)}?" if hint and "{hint}" in message else ""
-                return StatementError(condition, message.format(name=name, text=text, hint=did_you_mean), dialect.locate(self.statement.statement, name))
+def _translated(error, statement, plan, run):
+    if statement.is_cancelled or isinstance(error, duckdb.InterruptException):
+        return cancelled()
+    if run.failure is not None:
+        return run.failure
+    if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)):
+        limit = run.engine.memory_limit >> 20
+        return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker of this "
+                              "warehouse. Let it read or return less, or run it on a larger warehouse.",
+                              code="RESOURCE_EXHAUSTED")
+    text = re.sub(r"^[A-Za-z ]+ Error: ", "", plan.own_words(str(error).partition("\n")[0]))
+    for pattern, condition, message in _MESSAGES:
+        found = re.search(pattern, text)
+        if found:
+            break
+    else:
         return StatementError("INVALID_STATEMENT", text)
-
-    def _own_words(self, text):
-        """The first line, without DuckDB's kind of error and with the names that the user wrote."""
-        text = text.partition("\n")[0]
-        text = re.sub(r"^[A-Za-z ]+ Error: ", "", text)
-        return re.sub(r"isthmus (\d+)", lambda found: self.plan.relations[int(found.group(1))].full_name, text)
+    name = found.group(1) if found.groups() else ""
+    bindings = re.search(r"Candidate bindings: (.*)", str(error))
+    hint = f" Did you mean one of these: {bindings.group(1)}?" if bindings else ""
+    if "{text}" in message and plan.reads_views:
+        text = "A value of a view cannot be converted, or is out of range"  # and is perhaps not for this principal's eyes
+    return StatementError(condition, message.format(name=name, text=text, hint=hint),
+                          dialect.locate(statement.statement, name))
 
 
 _MESSAGES = (  # pattern, condition, message

@@ -40,7 +40,9 @@ class Planner:
     def read(self, tree):
         """Put relations in the place of all tables of a tree, which is changed; (relations are added)."""
         waiting = [(table, self.statement.catalog, self.statement.schema, []) for table in dialect.tables(tree)]
-        self.names = {".".join(dialect.parts(*item[:3])) for item in waiting}
+        named = [dialect.parts(*item[:3]) for item in waiting]
+        self.names = {".".join(name) for name in named}
+        _shorten_columns(tree, named)
         while waiting:
             if len(self.relations) + len(waiting) > RELATIONS_MAX:
                 raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH",
@@ -56,7 +58,7 @@ class Planner:
         found, _ = self.statement.resolve(asked)
         opened = []
         for (table, _, _, via), entry, info in zip(waiting, asked, found):
-            if not info.get("exists", True):
+            if not info.get("exists"):
                 raise not_found(entry["name"], dialect.place(table) if not via else None)
             if info.get("kind") == "VIEW":
                 opened += self._open_view(table, entry["name"], via, info)
@@ -140,10 +142,12 @@ def _put_view(table, query, info):
     table.replace(exp.Subquery(this=query, alias=alias, **rest))
 
 
-def qualified_columns(tree):
-    """`catalog.schema.table.column`: DuckDB knows the table by its last name."""
+def _shorten_columns(tree, named):
+    """`catalog.schema.table.column` to `table.column`: DuckDB will know the table by its last name."""
+    known = {tuple(part.lower() for part in name) for name in named}
+    known |= {("", *name[1:]) for name in known}
     for column in tree.find_all(exp.Column):
-        if column.args.get("catalog") or column.args.get("db"):
+        if column.db and (column.catalog.lower(), column.db.lower(), column.table.lower()) in known:
             column.set("catalog", None)
             column.set("db", None)
 

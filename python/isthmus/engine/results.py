@@ -70,6 +70,26 @@ def column_infos(schema):
     return infos
 
 
+class Values:
+    """A small result that is there: columns of texts, truths or numbers."""
+
+    def __init__(self, columns, kind="SELECT", lineage=None):
+        table = pa.table({name: _column(list(values)) for name, values in columns.items()})
+        self.kind = kind
+        self.lineage = lineage
+        self.schema = table.schema
+        self.batches = table.to_batches()
+
+    def close(self):
+        pass
+
+
+def _column(values):
+    first = values[0] if values else None
+    type = pa.bool_() if isinstance(first, bool) else pa.int64() if isinstance(first, int) else pa.string()
+    return pa.array(values, type)
+
+
 # ---- chunks ----------------------------------------------------------------------------------------------------------
 
 

@@ -43,5 +43,23 @@ class Tables:
 
 def table_error(name, error):
     """A StatementError for what the library says of a table."""
-    condition = "UNSUPPORTED_FEATURE" if isinstance(error, errors.UnsupportedError) else "CANNOT_READ_TABLE"
+    condition = next((condition for kind, condition in _CONDITIONS if isinstance(error, kind)), "CANNOT_READ_TABLE")
     return StatementError(condition, f"Table {name}: {error.args[0]}")
+
+
+def catalog_error(error):
+    """The same for what the catalog says."""
+    condition = next((condition for kind, condition in _CATALOG_CONDITIONS if isinstance(error, kind)), "INVALID_STATEMENT")
+    return StatementError(condition, error.args[0])
+
+
+_CONDITIONS = (
+    (errors.UnsupportedError, "UNSUPPORTED_FEATURE"),
+    (errors.ForbiddenError, "INSUFFICIENT_PERMISSIONS"),
+    (errors.AlreadyExistsError, "TABLE_OR_VIEW_ALREADY_EXISTS"),
+    (errors.ConflictError, "DELTA_CONCURRENT_WRITE"),
+)
+_CATALOG_CONDITIONS = (
+    (errors.NotFoundError, "SCHEMA_NOT_FOUND"),
+    *_CONDITIONS,
+)
