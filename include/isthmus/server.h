@@ -14,6 +14,24 @@ IST_BEGIN_DECLS
 
 typedef struct ist_server ist_server;
 
+/* The SQL warehouses of a server: one with the id "embedded", and further ones on Spark. */
+typedef struct ist_warehouse_options {
+    uint32_t size;
+    const char *const *engine_command; /* what starts a worker, as words that end with NULL; "KIND --channel 3" follow */
+    const char *const *spark;     /* warehouses besides, "NAME=sc://host:port", ended with NULL; NULL for none */
+    uint32_t workers;             /* most workers of one warehouse; 0 for the number of CPUs */
+    uint64_t worker_memory;       /* bytes that one may use; 0 for half of the machine's, divided by `workers` */
+    uint32_t queue;               /* most statements that wait in one warehouse; 0 for 20,000 */
+    uint64_t result_bytes;        /* of all results that are kept; 0 for 32 GiB */
+    uint64_t statement_bytes;     /* of one statement's result; 0 for half of that */
+    uint32_t result_life_s;       /* how long a result is kept; 0 for an hour */
+    uint32_t statement_timeout_s; /* longest run of a statement; 0 for two days */
+    uint32_t idle_s;              /* a worker that had nothing to do for so long ends; 0 for 10 minutes */
+} ist_warehouse_options;
+
+#define IST_WAREHOUSE_OPTIONS_INIT                                                                                     \
+    { sizeof(ist_warehouse_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+
 typedef struct ist_server_options {
     uint32_t size;
     const char *address;      /* to listen on: without TLS a loopback address; NULL for 127.0.0.1 */
@@ -26,10 +44,11 @@ typedef struct ist_server_options {
     uint32_t credential_life_s; /* of credentials for `file:` locations; 0 for an hour */
     const char *tls_cert;     /* PEM file, the server's certificate first; NULL for none: then plain HTTP on loopback */
     const char *tls_key;      /* PEM file of its key; needed with tls_cert */
+    const ist_warehouse_options *warehouses; /* NULL: none */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid

@@ -15,6 +15,9 @@ static const struct {
     const char *delta_type; /* the Delta API's name for it */
 } codes[] = {
     [IST__UC_INVALID_ARGUMENT] = {"INVALID_ARGUMENT", 400, IST_BAD_INPUT, "InvalidParameterValueException"},
+    [IST__UC_INVALID_PARAMETER_VALUE] = {"INVALID_PARAMETER_VALUE", 400, IST_BAD_INPUT,
+                                         "InvalidParameterValueException"},
+    [IST__UC_RESOURCE_DOES_NOT_EXIST] = {"RESOURCE_DOES_NOT_EXIST", 404, IST_NOT_FOUND, "NotFoundException"},
     [IST__UC_NOT_FOUND] = {"NOT_FOUND", 404, IST_NOT_FOUND, "NotFoundException"},
     [IST__UC_CATALOG_NOT_FOUND] = {"CATALOG_NOT_FOUND", 404, IST_NOT_FOUND, "NoSuchCatalogException"},
     [IST__UC_SCHEMA_NOT_FOUND] = {"SCHEMA_NOT_FOUND", 404, IST_NOT_FOUND, "NoSuchSchemaException"},
@@ -164,12 +167,11 @@ static ist_status status_of_databricks(const char *name, int http)
         const char *name;
         ist_status status;
     } foreign[] = {
-        {"RESOURCE_DOES_NOT_EXIST", IST_NOT_FOUND},      {"CATALOG_DOES_NOT_EXIST", IST_NOT_FOUND},
-        {"SCHEMA_DOES_NOT_EXIST", IST_NOT_FOUND},        {"TABLE_DOES_NOT_EXIST", IST_NOT_FOUND},
-        {"VOLUME_DOES_NOT_EXIST", IST_NOT_FOUND},        {"FUNCTION_DOES_NOT_EXIST", IST_NOT_FOUND},
-        {"ENDPOINT_NOT_FOUND", IST_UNSUPPORTED},         {"FEATURE_DISABLED", IST_UNSUPPORTED},
-        {"RESOURCE_CONFLICT", IST_CONFLICT},             {"REQUEST_LIMIT_EXCEEDED", IST_RETRYABLE},
-        {"INSUFFICIENT_PERMISSIONS", IST_FORBIDDEN},
+        {"CATALOG_DOES_NOT_EXIST", IST_NOT_FOUND},   {"SCHEMA_DOES_NOT_EXIST", IST_NOT_FOUND},
+        {"TABLE_DOES_NOT_EXIST", IST_NOT_FOUND},     {"VOLUME_DOES_NOT_EXIST", IST_NOT_FOUND},
+        {"FUNCTION_DOES_NOT_EXIST", IST_NOT_FOUND},  {"ENDPOINT_NOT_FOUND", IST_UNSUPPORTED},
+        {"FEATURE_DISABLED", IST_UNSUPPORTED},       {"RESOURCE_CONFLICT", IST_CONFLICT},
+        {"REQUEST_LIMIT_EXCEEDED", IST_RETRYABLE},   {"INSUFFICIENT_PERMISSIONS", IST_FORBIDDEN},
     };
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (strcmp(foreign[i].name, name) == 0)

@@ -71,7 +71,9 @@ ist_status ist__location_normalize(const char *location, ist_buffer *out, ist_er
 /* The error codes of Unity Catalog that Isthmus' catalogs give. */
 typedef enum ist__uc_code {
     IST__UC_INVALID_ARGUMENT,
+    IST__UC_INVALID_PARAMETER_VALUE, /* as INVALID_ARGUMENT, on Databricks' own paths */
     IST__UC_NOT_FOUND,
+    IST__UC_RESOURCE_DOES_NOT_EXIST, /* as NOT_FOUND, on Databricks' own paths */
     IST__UC_CATALOG_NOT_FOUND,
     IST__UC_SCHEMA_NOT_FOUND,
     IST__UC_TABLE_NOT_FOUND,

@@ -24,8 +24,7 @@ const cli_page cmd_run_page = {
     .examples = examples,
 };
 
-/* Write the Python to run into path. */
-static void find_python(char path[PATH_MAX])
+void cli_find_python(char path[PATH_MAX])
 {
     static const char inside[] = "/isthmus/bin/isthmus";
     char self[PATH_MAX];
@@ -53,7 +52,7 @@ ist_status cmd_run(cli_call *call, ist_error *err)
     char **argv = calloc(call->arg_count + 4, sizeof *argv);
     if (!argv)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-    find_python(python);
+    cli_find_python(python);
     argv[0] = python;
     argv[1] = (char[]){"-m"};
     argv[2] = (char[]){"isthmus.run"};

@@ -4,6 +4,8 @@
 
 #include "options.h"
 
+#include <limits.h>
+
 ist_status cmd_table_show(cli_call *call, ist_error *err);
 ist_status cmd_table_log(cli_call *call, ist_error *err);
 ist_status cmd_table_cat(cli_call *call, ist_error *err);
@@ -72,6 +74,9 @@ extern const cli_page cmd_version_page;
 
 /* Fill cmd_daemon_page's options from the daemon's table of settings. Before anything looks at the page. */
 void cli_daemon_prepare(void);
+
+/* The Python that Isthmus' modules are run with, as cmd_run_page tells it (cmd_run.c). */
+void cli_find_python(char path[PATH_MAX]);
 
 /* The daemon's counters as JSON, and as lines of text (cmd_daemon.c). */
 ist_status cli_daemon_counters(const cli_call *call, ist_buffer *out, ist_error *err);

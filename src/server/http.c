@@ -2,7 +2,8 @@
  * http.c: between libmicrohttpd and the router: one request's way from its first header to the end of its answer.
  *
  * Reads are answered in libmicrohttpd's thread. Everything else suspends its connection and waits in a lane; the lane
- * resumes it, and libmicrohttpd calls again for the answer.
+ * resumes it, and libmicrohttpd calls again for the answer. A read whose answer is still to come suspends it too, and
+ * its handler runs again.
  */
 #include "server/server_internal.h"
 
@@ -80,6 +81,17 @@ static void resume(ist__job *job)
     MHD_resume_connection(t->connection);
 }
 
+/* For handlers that wait: the lanes' way without a lane. */
+static void suspend_call(ist__call *call)
+{
+    MHD_suspend_connection(((transfer *)((char *)call - offsetof(transfer, call)))->connection);
+}
+
+static void resume_call(ist__call *call)
+{
+    MHD_resume_connection(((transfer *)((char *)call - offsetof(transfer, call)))->connection);
+}
+
 static enum MHD_Result wait_in_lane(ist_server *server, transfer *t)
 {
     MHD_suspend_connection(t->connection);
@@ -98,6 +110,8 @@ static enum MHD_Result answer(ist_server *server, transfer *t)
         refuse(t, &t->error);
     else
         ist__call_run(&t->call);
+    if (t->call.waits) /* it runs again; until then the call is whose who wakes it */
+        return MHD_YES;
     t->job.answered = ist__audit_wanted(&t->call);
     return t->job.answered ? wait_in_lane(server, t) : send_reply(server, t->connection, &t->reply);
 }
@@ -152,7 +166,11 @@ static ist_status authenticate(const ist_server *server, struct MHD_Connection *
 {
     const char *token = shown_token(connection, method);
     *out = NULL;
-    return token ? ist__principal_of_token(ist__server_local(server), token, out, err) : IST_OK;
+    if (!token)
+        return IST_OK;
+    if (server->warehouses && ist__warehouse_is_token(token))
+        return ist__warehouses_principal(server->warehouses, token, out, err);
+    return ist__principal_of_token(ist__server_local(server), token, out, err);
 }
 
 static void free_transfer(transfer *t)
@@ -192,7 +210,9 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
                           .server = server,
                           .request = &t->request,
                           .route = t->match.route,
-                          .reply = &t->reply};
+                          .reply = &t->reply,
+                          .suspend = suspend_call,
+                          .resume = resume_call};
     t->job = (ist__job){.call = &t->call, .session = &t->session, .done = resume};
     memcpy(t->call.segment, t->match.segment, sizeof t->call.segment);
     return t;
@@ -259,6 +279,8 @@ enum MHD_Result ist__http_request(void *self, struct MHD_Connection *connection,
     }
     if (t->answered)
         return send_reply(server, connection, &t->reply);
+    t->call.woken = t->call.waits;
+    t->call.waits = false;
     t->request.body = t->body.data ? t->body.data : "";
     t->request.body_size = t->body.size;
     return answer(server, t);

@@ -58,14 +58,26 @@ static ist__job *take(queue *q, int most)
 
 void ist__lanes_add(ist__lanes *lanes, ist__job *job)
 {
-    push(lanes, job->answered || job->call->route->lane == IST__LANE_WRITE ? &lanes->write : &lanes->slow, job);
+    push(lanes, job->chore || job->answered || job->call->route->lane == IST__LANE_WRITE ? &lanes->write : &lanes->slow, job);
 }
 
 /* The writer ------------------------------------------------------------------------------------------------------- */
 
 static void refuse(ist__job *job, const ist_error *error)
 {
-    ist__call_refuse(job->call, error);
+    job->failed = true;
+    if (job->call)
+        ist__call_refuse(job->call, error);
+}
+
+static void run_chore(ist__db *db, ist__job *job)
+{
+    ist_error error = IST_ERROR_INIT;
+    ist_status status = ist__db_savepoint(db, &error);
+    if (status == IST_OK)
+        status = ist__db_end(db, job->chore(job, db, &error), &error);
+    if (status != IST_OK)
+        refuse(job, &error);
 }
 
 /* Run one request in the group's transaction: there what its session begins is a savepoint, which rolls back alone. */
@@ -80,12 +92,14 @@ static void run_in_group(ist__db *db, ist__job *job)
 static ist_status run_group(ist__db *db, ist__job *jobs, ist_error *err)
 {
     for (ist__job *job = jobs; job; job = job->next) {
-        if (!job->answered)
+        if (job->chore)
+            run_chore(db, job);
+        else if (!job->answered)
             run_in_group(db, job);
         /* On a full disk SQLite may give up the whole transaction; then nothing of the group is kept. */
         if (sqlite3_get_autocommit(db->handle))
             return ist_error_set(err, IST_RETRYABLE, 0, NULL, "the catalog database gave up a transaction: try again");
-        if (ist__audit_wanted(job->call))
+        if (job->call && ist__audit_wanted(job->call))
             IST_TRY(ist__audit_add(db, job->session, job->call, err));
     }
     return IST_OK;

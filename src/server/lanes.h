@@ -18,9 +18,12 @@ typedef struct ist__lanes ist__lanes;
 /* A request that waits; part of what its server keeps for it. */
 typedef struct ist__job {
     struct ist__job *next;
-    ist__call *call;
+    ist__call *call;       /* NULL for a chore */
     ist__session *session; /* of the call */
     bool answered;         /* the reply is there; only its audit entry is still to be written */
+    /* A chore: what no request waits for, done when the writer comes by, in a savepoint of its own. */
+    ist_status (*chore)(struct ist__job *job, ist__db *db, ist_error *err);
+    bool failed;           /* set before done: nothing of the chore is kept */
     /* Everything is done: send the reply. */
     void (*done)(struct ist__job *job);
 } ist__job;

@@ -20,6 +20,7 @@ static const ist__route *const tables[] = {
     ist__routes_objects,
     ist__routes_delta,
     ist__routes_lineage,
+    ist__routes_warehouse,
     ist__routes_files,
     ist__routes_pages,
 };
@@ -80,7 +81,7 @@ static void allow(ist__match *match, const char *method)
     memcpy(match->allow + used, method, strlen(method) + 1);
 }
 
-ist_status ist__match_find(const char *method, const char *path, ist__match *out, ist_error *err)
+static ist_status find_route(const char *method, const char *path, ist__match *out, ist_error *err)
 {
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -100,6 +101,20 @@ ist_status ist__match_find(const char *method, const char *path, ist__match *out
     if (out->allow[0])
         return ist__uc_error(err, IST__UC_METHOD_NOT_ALLOWED, "%.20s is not a method of %.300s", method, path);
     return ist__uc_error(err, IST__UC_NOT_FOUND, "there is nothing at %.300s", path);
+}
+
+/* Some clients (Ray) end a path in a slash that it does not have. */
+ist_status ist__match_find(const char *method, const char *path, ist__match *out, ist_error *err)
+{
+    size_t size = strlen(path);
+    ist_status status = find_route(method, path, out, err);
+    if (status != IST_NOT_FOUND || size < 2 || path[size - 1] != '/')
+        return status;
+    char *shorter = strndup(path, size - 1);
+    if (shorter && (status = find_route(method, shorter, out, err)) == IST_OK)
+        ist_error_clear(err);
+    free(shorter);
+    return status;
 }
 
 void ist__match_free(ist__match *match)
@@ -211,6 +226,22 @@ ist_status ist__call_body(const ist__call *call, const char **out, ist_error *er
 const char *ist__call_header(const ist__call *call, const char *name)
 {
     return call->request->header ? call->request->header(call->request->self, name) : NULL;
+}
+
+bool ist__call_wait(ist__call *call, const char *id)
+{
+    if (!call->suspend)
+        return false;
+    snprintf(call->waits_for, sizeof call->waits_for, "%s", id);
+    call->waits = true;
+    call->suspend(call);
+    return true;
+}
+
+void ist__call_wake(void *self)
+{
+    ist__call *call = self;
+    call->resume(call);
 }
 
 void ist__call_refuse(ist__call *call, const ist_error *error)

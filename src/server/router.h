@@ -73,7 +73,7 @@ void ist__reply_clear(ist__reply *reply);
 typedef struct ist__route ist__route;
 typedef struct ist__call ist__call;
 
-/* One request on its way. */
+/* One request on its way. A handler of the read lane whose answer is not there yet may wait for it: ist__call_wait. */
 struct ist__call {
     ist_catalog *catalog; /* acts for the principal who asks: every call on it is authorized as his */
     ist_server *server;   /* NULL in tests of the router alone */
@@ -83,6 +83,11 @@ struct ist__call {
     ist__reply *reply;
     void *upload; /* what route->upload->begin set */
     char refusal[512]; /* the message of the error that is the answer; "" where it is none */
+    void (*suspend)(ist__call *call); /* NULL where nothing can be waited for, as in tests of the router alone */
+    void (*resume)(ist__call *call);
+    bool waits;         /* the handler returned without an answer, and runs again once it is woken */
+    bool woken;         /* it runs for the second time */
+    char waits_for[37]; /* what it waits for, by its id; the handler's own */
 };
 
 /*
@@ -118,7 +123,7 @@ struct ist__route {
 
 /* The areas' tables; each ends with {0}. */
 extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_files[], ist__routes_identity[],
-    ist__routes_lineage[], ist__routes_objects[], ist__routes_pages[];
+    ist__routes_lineage[], ist__routes_objects[], ist__routes_pages[], ist__routes_warehouse[];
 
 /* All tables in the order in which they are looked through; NULL after the last. */
 const ist__route *ist__route_table(size_t index);
@@ -138,6 +143,14 @@ ist_status ist__call_boolean(const ist__call *call, const char *key, bool *out, 
 ist_status ist__call_body(const ist__call *call, const char **out, ist_error *err);
 /* A header of the request; NULL where it is absent. */
 const char *ist__call_header(const ist__call *call, const char *name);
+
+/*
+ * Wait without a thread: false where that cannot be. Else the connection is suspended, the handler gives the call to
+ * whoever shall wake it, returns IST_OK, and touches it no more; ist__call_wake, once, in any thread, also before the
+ * handler has returned, makes it run again, in the HTTP thread, with `woken` set.
+ */
+bool ist__call_wait(ist__call *call, const char *id);
+void ist__call_wake(void *call);
 
 /* The five operations on the kind of object that is the route's; the path's last segment is the full name. */
 ist_status ist__call_create(ist__call *call, ist_error *err);

@@ -11,6 +11,7 @@
  * Paths are relative to the token's root and resolved beneath it by the kernel (src/store/file_store.c). Objects are sent
  * from the page cache by sendfile; a body goes to a file without a name as it comes.
  */
+#include "server/byte_range.h"
 #include "server/file_access.h"
 #include "server/server_internal.h"
 #include "store/file_store.h"
@@ -56,59 +57,7 @@ static ist_status add_headers(ist__reply *reply, const struct stat *info, const 
              (int64_t)info->st_mtim.tv_sec * 1000 + info->st_mtim.tv_nsec / 1000000);
     reply->content_type = "application/octet-stream";
     IST_TRY(ist__reply_header(reply, "ETag", etag, err));
-    IST_TRY(ist__reply_header(reply, "Accept-Ranges", "bytes", err));
     return ist__reply_header(reply, "X-Isthmus-Modified-Ms", modified, err);
-}
-
-typedef enum range_kind { RANGE_NONE, RANGE_PART, RANGE_BEYOND } range_kind;
-
-/* Digits to a number; false where there are none, or too many. */
-static bool take_number(const char **at, uint64_t *out)
-{
-    char *end;
-    if (**at < '0' || **at > '9')
-        return false;
-    errno = 0;
-    *out = strtoull(*at, &end, 10);
-    *at = end;
-    return errno == 0;
-}
-
-/* "bytes=0-99", "bytes=100-", "bytes=-100". What is no such range is ignored, as HTTP has it. */
-static range_kind read_range(const char *text, uint64_t size, uint64_t *offset, uint64_t *length)
-{
-    uint64_t first = 0, last = 0;
-    if (!text || strncasecmp(text, "bytes=", 6) != 0)
-        return RANGE_NONE;
-    const char *at = text + 6;
-    bool has_first = take_number(&at, &first);
-    if (*at++ != '-')
-        return RANGE_NONE;
-    bool has_last = take_number(&at, &last);
-    if (*at || (!has_first && !has_last) || (has_first && has_last && last < first))
-        return RANGE_NONE;
-    if (!has_first) { /* the last bytes */
-        *length = last < size ? last : size;
-        *offset = size - *length;
-        return last == 0 ? RANGE_BEYOND : size == 0 ? RANGE_NONE : RANGE_PART;
-    }
-    if (first >= size)
-        return RANGE_BEYOND;
-    *offset = first;
-    *length = (has_last && last < size ? last + 1 : size) - first;
-    return RANGE_PART;
-}
-
-static ist_status answer_beyond(ist__reply *reply, uint64_t size, ist_error *err)
-{
-    ist_error error = IST_ERROR_INIT;
-    char range[48];
-    ist__uc_error(&error, IST__UC_INVALID_ARGUMENT, "the range begins after the end of an object of %" PRIu64 " bytes",
-                  size);
-    ist__reply_error(reply, &error);
-    reply->http = 416;
-    snprintf(range, sizeof range, "bytes */%" PRIu64, size);
-    return ist__reply_header(reply, "Content-Range", range, err);
 }
 
 /* Fill the reply with an open file, which it takes. */
@@ -116,7 +65,7 @@ static ist_status answer_object(ist__call *call, int fd, ist_error *err)
 {
     ist__reply *reply = call->reply;
     struct stat info;
-    char etag[ETAG_SIZE], range[80];
+    char etag[ETAG_SIZE];
     reply->fd = fd;
     if (fstat(fd, &info) != 0)
         return ist_error_set(err, IST_IO, errno, NULL, "cannot read: %s", strerror(errno));
@@ -129,19 +78,8 @@ static ist_status answer_object(ist__call *call, int fd, ist_error *err)
         reply->http = 412;
         return IST_OK;
     }
-    reply->offset = 0;
-    reply->length = (uint64_t)info.st_size;
-    switch (read_range(ist__call_header(call, "Range"), (uint64_t)info.st_size, &reply->offset, &reply->length)) {
-    case RANGE_BEYOND: return answer_beyond(reply, (uint64_t)info.st_size, err);
-    case RANGE_PART:
-        reply->http = 206;
-        snprintf(range, sizeof range, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, reply->offset,
-                 reply->offset + reply->length - 1, (uint64_t)info.st_size);
-        IST_TRY(ist__reply_header(reply, "Content-Range", range, err));
-        break;
-    case RANGE_NONE: break;
-    }
-    return add_headers(reply, &info, etag, err);
+    IST_TRY(ist__reply_range(call, (uint64_t)info.st_size, err));
+    return reply->http == 416 ? IST_OK : add_headers(reply, &info, etag, err);
 }
 
 static ist_status list_folder(ist__call *call, ist_store *store, ist_error *err)

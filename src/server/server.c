@@ -167,6 +167,57 @@ static ist_status start_files(ist_server *server, uint32_t life_s, ist_error *er
     return IST_OK;
 }
 
+/* Warehouses ------------------------------------------------------------------------------------------------------- */
+
+/* What the warehouses write to the catalog's database, as a chore of the writer's. */
+typedef struct chore {
+    ist__job job;
+    ist_status (*work)(void *payload, ist__db *db, ist_error *err);
+    void (*done)(void *payload, bool kept);
+    void *payload;
+} chore;
+
+static ist_status run_chore(ist__job *job, ist__db *db, ist_error *err)
+{
+    chore *c = (chore *)job;
+    return c->work(c->payload, db, err);
+}
+
+static void end_chore(ist__job *job)
+{
+    chore *c = (chore *)job;
+    c->done(c->payload, !job->failed);
+    free(c);
+}
+
+static void write_later(void *self, ist_status (*work)(void *payload, ist__db *db, ist_error *err),
+                        void (*done)(void *payload, bool kept), void *payload)
+{
+    ist_server *server = self;
+    chore *c = calloc(1, sizeof *c);
+    if (!c) {
+        done(payload, false);
+        return;
+    }
+    *c = (chore){.job = {.chore = run_chore, .done = end_chore}, .work = work, .done = done, .payload = payload};
+    ist__lanes_add(server->lanes, &c->job);
+}
+
+static ist_status start_warehouses(ist_server *server, const ist_warehouse_options *options, ist_error *err)
+{
+    const ist__warehouse_host host = {
+        .local = ist__server_local(server), .write = write_later, .self = server};
+    return options ? ist__warehouses_start(options, &host, &server->warehouses, err) : IST_OK;
+}
+
+/* Engines find the catalog where clients do. */
+static ist_status tell_warehouses(ist_server *server, ist_error *err)
+{
+    return server->warehouses ? ist__warehouses_set_catalog(server->warehouses, server->note.url, server->note.ca_file,
+                                                            err)
+                              : IST_OK;
+}
+
 /* Start, stop ------------------------------------------------------------------------------------------------------ */
 
 typedef union socket_address {
@@ -267,7 +318,9 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(open_catalog(server, options, err));
     IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
     IST_TRY_GOTO(ist__lanes_start(ist__server_local(server), &server->lanes, err));
+    IST_TRY_GOTO(start_warehouses(server, options->warehouses, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
+    IST_TRY_GOTO(tell_warehouses(server, err));
     IST_TRY_GOTO(ist__file_signer_set_url(server->file_signer, server->note.url, err));
     server->note.pid = getpid();
     IST_TRY_GOTO(ist__server_note_write(server->home, &server->note, err));
@@ -293,6 +346,7 @@ static void stop_http(ist_server *server)
 {
     atomic_store(&server->stopping, true);
     int listening = MHD_quiesce_daemon(server->daemon);
+    ist__warehouses_stop(server->warehouses); /* who waits for a statement is answered */
     for (int waited = 0; atomic_load(&server->requests) > 0 && waited < STOP_TIMEOUT_MS; waited += 5) {
         struct timespec wait = {.tv_nsec = 5000000};
         nanosleep(&wait, NULL);
@@ -310,7 +364,9 @@ void ist_server_stop(ist_server *server)
         return;
     if (server->daemon)
         stop_http(server);
+    ist__warehouses_stop(server->warehouses);
     ist__lanes_stop(server->lanes);
+    ist__warehouses_free(server->warehouses);
     ist__file_broker_stop(server->file_broker);
     ist_catalog_free(server->catalog);
     ist__file_signer_free(server->file_signer);

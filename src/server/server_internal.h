@@ -7,6 +7,7 @@
 #include "server/file_broker.h"
 #include "server/lanes.h"
 #include "server/router.h"
+#include "warehouse/warehouse.h"
 
 #include <microhttpd.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ struct ist_server {
     ist__file_broker *file_broker; /* NULL where its socket could not be had: then files go over HTTP alone */
     struct MHD_Daemon *daemon;
     ist__lanes *lanes;
+    ist__warehouses *warehouses; /* NULL: none */
     ist_buffer tls_cert, tls_key; /* PEM; size 0 for plain HTTP */
     atomic_int requests; /* under way */
     atomic_bool stopping;

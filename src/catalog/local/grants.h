@@ -90,8 +90,8 @@ ist_status ist__grants_get(ist__session *session, ist_securable kind, const ist_
 ist_status ist__grants_change(ist__session *session, ist_securable kind, const ist__name *name, const char *body,
                               ist_buffer *out, ist_error *err);
 /* May a table's files be handed out at all? Not where a row filter or a column mask is to stand between them and their
- * reader. Errors: PERMISSION_DENIED, which names it. */
-ist_status ist__check_unfiltered(ist__db *db, const char *table_id, ist_error *err);
+ * reader, but for an engine, which applies them. Errors: PERMISSION_DENIED, which names it. */
+ist_status ist__check_unfiltered(const ist__session *session, ist__db *db, const char *table_id, ist_error *err);
 /* Give the chain's securable to another principal, if the caller may: for the PATCH of every kind with `owner` in it. */
 ist_status ist__owner_change(ist__session *session, ist__db *db, const ist__chain *chain, const char *owner,
                              ist_error *err);

@@ -44,7 +44,7 @@ ist_status ist__locate_table(ist__session *session, ist__db *db, const char *id,
         return ist__uc_error(err, IST__UC_TABLE_NOT_FOUND, "Neither table nor staging table found with id: %.100s", id);
     IST_TRY(status);
     if (action == IST__ACTION_READ || action == IST__ACTION_WRITE)
-        IST_TRY(ist__check_unfiltered(db, id, err));
+        IST_TRY(ist__check_unfiltered(session, db, id, err));
     if (!*out->data)
         return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "a view has no storage, and no credentials for it");
     return IST_OK;

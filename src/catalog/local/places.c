@@ -179,7 +179,7 @@ ist_status ist__place_authorize(ist__session *session, ist__db *db, const char *
         *out = place;
         ist_status status = ist__resolve_id(session, db, place.kind, place.id, action, NULL, NULL);
         if (status == IST_OK && place.kind == IST_SECURABLE_TABLE)
-            return ist__check_unfiltered(db, place.id, err);
+            return ist__check_unfiltered(session, db, place.id, err);
         return status == IST_FORBIDDEN || status == IST_NOT_FOUND ? authorize_owner(session, db, url, err) : status;
     }
     IST_TRY(ist__places_above(db, IST__PLACES_EXTERNAL, url, &place, &count, err));

@@ -42,6 +42,7 @@ const char ist__schema_identity[] =
     "INSERT INTO group_members VALUES ('" IST__ADMINS_ID "', '" IST__ADMIN_ID "');";
 
 const ist__principal ist__principal_admin = {.id = IST__ADMIN_ID, .name = "admin", .is_admin = true};
+const ist__principal ist__principal_engine = {.id = "", .name = "engine of the warehouse", .is_engine = true};
 const ist__principal ist__principal_nobody = {.id = "", .name = ""};
 
 /* A principal's grants: open addressing by the securable's id. */
@@ -98,10 +99,10 @@ void ist__principals_close(ist__local *local)
 
 static bool is_counted(const ist__principal *who)
 {
-    return who && who != &ist__principal_admin && who != &ist__principal_nobody;
+    return who && who != &ist__principal_admin && who != &ist__principal_engine && who != &ist__principal_nobody;
 }
 
-static void hold(const ist__principal *who)
+void ist__principal_hold(const ist__principal *who)
 {
     if (is_counted(who))
         atomic_fetch_add(&((read_principal *)(uintptr_t)who)->references, 1);
@@ -231,10 +232,40 @@ static ist_status read_groups(ist__db *db, ist__principal *who, ist_error *err)
     return IST_OK;
 }
 
+/* With groups and grants, from a row that begins with id, name and kind. */
+static ist_status read_row(ist__db *db, sqlite3_stmt *row, const ist__principal **out, ist_error *err)
+{
+    read_principal *read = NULL;
+    IST_TRY(ist__alloc(1, sizeof *read, (void **)&read, err));
+    atomic_init(&read->references, 1);
+    snprintf(read->who.id, sizeof read->who.id, "%s", ist__db_text(row, 0));
+    snprintf(read->who.name, sizeof read->who.name, "%s", ist__db_text(row, 1));
+    read->who.kind = (ist__principal_kind)sqlite3_column_int(row, 2);
+    read->who.is_admin = strcmp(read->who.id, IST__ADMINS_ID) == 0; /* the group itself, as an owner */
+    ist_status status = read_groups(db, &read->who, err);
+    if (status == IST_OK)
+        status = read_grants(db, read, read->who.id, err);
+    for (int i = 0; status == IST_OK && i < read->who.group_count; i++)
+        status = read_grants(db, read, read->who.groups[i].id, err);
+    if (status == IST_OK)
+        *out = &read->who;
+    else
+        ist__principal_release(&read->who);
+    return status;
+}
+
+ist_status ist__principal_named(ist__db *db, const char *name, const ist__principal **out, ist_error *err)
+{
+    sqlite3_stmt *row;
+    *out = NULL;
+    IST_TRY(ist__db_run(db, "SELECT id, name, kind FROM principals WHERE name = ?1 AND active = 1", &row, err, "t",
+                        name));
+    return row ? read_row(db, row, out, err) : IST_OK;
+}
+
 static ist_status read_principal_of(ist__db *db, const char *digest, slot *found, ist_error *err)
 {
     sqlite3_stmt *row;
-    read_principal *read = NULL;
     IST_TRY(ist__db_run(db,
                         "SELECT p.id, p.name, p.kind, t.expires_at, t.id, t.last_used_at FROM tokens t"
                         " JOIN principals p ON p.id = t.principal_id"
@@ -242,24 +273,10 @@ static ist_status read_principal_of(ist__db *db, const char *digest, slot *found
                         &row, err, "t", digest));
     if (!row)
         return IST_OK;
-    IST_TRY(ist__alloc(1, sizeof *read, (void **)&read, err));
-    atomic_init(&read->references, 1);
-    snprintf(read->who.id, sizeof read->who.id, "%s", ist__db_text(row, 0));
-    snprintf(read->who.name, sizeof read->who.name, "%s", ist__db_text(row, 1));
-    read->who.kind = (ist__principal_kind)sqlite3_column_int(row, 2);
     found->expires_at = sqlite3_column_type(row, 3) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(row, 3);
     snprintf(found->token_id, sizeof found->token_id, "%s", ist__db_text(row, 4));
     found->noted_at = sqlite3_column_int64(row, 5);
-    ist_status status = read_groups(db, &read->who, err);
-    if (status == IST_OK)
-        status = read_grants(db, read, read->who.id, err);
-    for (int i = 0; status == IST_OK && i < read->who.group_count; i++)
-        status = read_grants(db, read, read->who.groups[i].id, err);
-    if (status == IST_OK)
-        found->who = &read->who;
-    else
-        ist__principal_release(&read->who);
-    return status;
+    return read_row(db, row, &found->who, err);
 }
 
 /* Tokens ----------------------------------------------------------------------------------------------------------- */
@@ -278,7 +295,7 @@ static bool find_cached(ist__local *local, const char *digest, int64_t now, cons
     if (found) {
         *out = now < s->expires_at ? s->who : NULL;
         s->used_at = now;
-        hold(*out);
+        ist__principal_hold(*out);
     }
     pthread_mutex_unlock(&identity->mutex);
     return found;
@@ -320,7 +337,7 @@ ist_status ist__principal_of_token(ist__local *local, const char *token, const i
     }
     found.used_at = now;
     *out = found.who;
-    hold(*out);
+    ist__principal_hold(*out);
     pthread_mutex_lock(&local->identity->mutex);
     slot *s = slot_of(local->identity, found.digest);
     const ist__principal *before = s->who;

@@ -43,7 +43,15 @@ ist_status ist__principals_admit(ist__local *local, const char *token, ist_error
  * Errors: IST_RETRYABLE, IST_IO, IST_INTERNAL.
  */
 ist_status ist__principal_of_token(ist__local *local, const char *token, const ist__principal **out, ist_error *err);
+/* One reference more; NULL is allowed for both. */
+void ist__principal_hold(const ist__principal *principal);
 void ist__principal_release(const ist__principal *principal);
+/*
+ * A principal as he is now, with his groups and grants; a group too, for what it owns.
+ *   db   of the caller's transaction
+ *   out  held: ist__principal_release. NULL where there is none of this name, or it is not active
+ */
+ist_status ist__principal_named(ist__db *db, const char *name, const ist__principal **out, ist_error *err);
 
 /* Write down when tokens were used last, as far as that is not done. In the caller's transaction. */
 ist_status ist__tokens_note_use(ist__local *local, ist__db *db, ist_error *err);

@@ -35,6 +35,7 @@ typedef struct ist__principal {
                                                service principal's application id */
     ist__principal_kind kind;
     bool is_admin;      /* the administrator, or a member of the group `admins` */
+    bool is_engine;     /* a warehouse's engine: may see everything and read every table, also filtered ones; no more */
     int group_count;    /* with the groups that his groups are in, and `account users`, which holds everyone */
     struct ist__group {
         char id[37];
@@ -51,6 +52,8 @@ typedef struct ist__session {
 
 /* Whoever may do everything: he who opens the database in his own process, and the holder of the home's token. */
 extern const ist__principal ist__principal_admin;
+/* The engines of the warehouses. What they read on whose behalf is checked before, by ist__names_resolve. */
+extern const ist__principal ist__principal_engine;
 /* Whoever shows no token, on the routes that ask for none. May nothing. */
 extern const ist__principal ist__principal_nobody;
 
