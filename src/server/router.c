@@ -103,16 +103,21 @@ static ist_status find_route(const char *method, const char *path, ist__match *o
     return ist__uc_error(err, IST__UC_NOT_FOUND, "there is nothing at %.300s", path);
 }
 
-/* Some clients (Ray) end a path in a slash that it does not have. */
 ist_status ist__match_find(const char *method, const char *path, ist__match *out, ist_error *err)
 {
     size_t size = strlen(path);
     ist_status status = find_route(method, path, out, err);
-    if (status != IST_NOT_FOUND || size < 2 || path[size - 1] != '/')
+    char *shorter = status == IST_NOT_FOUND && size > 1 && path[size - 1] == '/' ? strndup(path, size - 1) : NULL;
+    ist__match match;
+    if (!shorter)
         return status;
-    char *shorter = strndup(path, size - 1);
-    if (shorter && (status = find_route(method, shorter, out, err)) == IST_OK)
+    if (find_route(method, shorter, &match, NULL) == IST_OK && (match.route->flags & IST__ROUTE_SLASH)) {
+        *out = match;
         ist_error_clear(err);
+        status = IST_OK;
+    } else {
+        ist__match_free(&match);
+    }
     free(shorter);
     return status;
 }

@@ -105,7 +105,8 @@ typedef struct ist__upload {
 
 enum {
     IST__ROUTE_OPEN = 1,    /* answers without a token; call->catalog is then nobody's and may see nothing */
-    IST__ROUTE_NO_AUDIT = 2 /* changes nothing worth keeping although it is not a GET (lineage events, reports) */
+    IST__ROUTE_SLASH = 4,   /* the path may end in one slash more, as Ray has it */
+    IST__ROUTE_NO_AUDIT = 2 /* changes nothing worth keeping although it is not a GET (lineage events, reports), or keeps it elsewhere */
 };
 
 struct ist__route {

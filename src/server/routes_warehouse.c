@@ -251,10 +251,12 @@ done:
 
 /* The history of queries says what a submission did; an audit entry for each would be an fsync for each. */
 const ist__route ist__routes_warehouse[] = {
-    {.method = "POST", .path = STATEMENTS, .lane = IST__LANE_READ, .handle = submit, .flags = IST__ROUTE_NO_AUDIT},
-    {.method = "GET", .path = STATEMENTS "/{statement_id}", .lane = IST__LANE_READ, .handle = get_statement},
+    {.method = "POST", .path = STATEMENTS, .lane = IST__LANE_READ, .handle = submit,
+     .flags = IST__ROUTE_NO_AUDIT | IST__ROUTE_SLASH},
+    {.method = "GET", .path = STATEMENTS "/{statement_id}", .lane = IST__LANE_READ, .handle = get_statement,
+     .flags = IST__ROUTE_SLASH},
     {.method = "POST", .path = STATEMENTS "/{statement_id}/cancel", .lane = IST__LANE_READ, .handle = cancel,
-     .flags = IST__ROUTE_NO_AUDIT},
+     .flags = IST__ROUTE_NO_AUDIT | IST__ROUTE_SLASH},
     {.method = "GET", .path = STATEMENTS "/{statement_id}/result/chunks/{chunk_index}", .lane = IST__LANE_READ,
      .handle = get_chunk},
     {.method = "GET", .path = IST__RESULTS_PATH "/{statement_id}/{chunk_index}", .lane = IST__LANE_READ,
