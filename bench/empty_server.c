@@ -1,5 +1,5 @@
 /*
- * empty_server.c: the least that libmicrohttpd can do: every request gets "{}". What `isthmus serve` is measured beside.
+ * empty_server.c: the least that libmicrohttpd can do: every request gets "{}". `isthmus serve` is measured beside it.
  *
  *     empty_server        # prints its URL, serves until its input ends
  *

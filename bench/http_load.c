@@ -3,10 +3,10 @@
  *
  *     http_load [--connections N] [--seconds S] [--rate R] [--method M] [--token T] [--body TEXT] [--first K] URL
  *
- * URL is http://IPV4:PORT/PATH. In path and body, {c} is the number of the connection from 0, {n} that of the request on
- * its connection, {m} the one before it, and {r:N} a random number below N. {n} begins with --first.
- * Without --rate each connection asks again as soon as it is answered. With it, the R requests a second of all are spread
- * evenly over the time, and an answer's time counts from when its request was due, not from when it could be sent.
+ * URL is http://IPV4:PORT/PATH. In path and body, {c} is the number of the connection from 0, {n} that of the request
+ * on its connection, {m} the one before it, and {r:N} a random number below N. {n} begins with --first.
+ * Without --rate each connection asks again as soon as it is answered. With it, the R requests a second of all are
+ * spread evenly over the time, and an answer's time counts from when its request was due, not from when it was sent.
  *
  * Prints {"requests", "failed" (of them; not 2xx), "seconds", "rate", "p50_us", "p99_us"}. One thread, one epoll.
  */
@@ -89,11 +89,12 @@ static void ask(load *l, connection *c)
 {
     static char body[REQUEST_MAX], path[REQUEST_MAX / 2], request[2 * REQUEST_MAX];
     size_t body_size = fill(l, c, l->body, body, sizeof body), path_size = fill(l, c, l->path, path, sizeof path);
-    int size = snprintf(request, sizeof request, "%s %.*s HTTP/1.1\r\nHost: %s\r\n%s%s%s", l->method, (int)path_size, path,
-                        l->host, *l->token ? "Authorization: Bearer " : "", l->token, *l->token ? "\r\n" : "");
+    int size = snprintf(request, sizeof request, "%s %.*s HTTP/1.1\r\nHost: %s\r\n%s%s%s", l->method, (int)path_size,
+                        path, l->host, *l->token ? "Authorization: Bearer " : "", l->token, *l->token ? "\r\n" : "");
     if (body_size)
         size += snprintf(request + size, sizeof request - (size_t)size,
-                         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.*s", body_size, (int)body_size, body);
+                         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.*s", body_size,
+                         (int)body_size, body);
     else
         size += snprintf(request + size, sizeof request - (size_t)size, "\r\n");
     if (send(c->fd, request, (size_t)size, MSG_NOSIGNAL) != size)
@@ -239,7 +240,8 @@ static void read_options(load *l, int argc, char **argv)
             l->first = strtol(value, NULL, 10);
     }
     if (argc % 2 != 0 || sscanf(argv[argc - 1], "http://%63[0-9.]:%u%2047s", address, &port, path) < 2 ||
-        inet_pton(AF_INET, address, &l->where.sin_addr) != 1 || l->connections < 1 || l->connections > CONNECTIONS_MAX) {
+        inet_pton(AF_INET, address, &l->where.sin_addr) != 1 || l->connections < 1 ||
+        l->connections > CONNECTIONS_MAX) {
         fprintf(stderr, "http_load: see the head of bench/http_load.c\n");
         exit(2);
     }

@@ -86,8 +86,8 @@ static void test_catalog_search__pieces_of_names(void **state)
 /* Nothing of the text is a query's syntax. */
 static void test_catalog_search__text_is_text(void **state)
 {
-    static const char *const texts[] = {"ord OR t", "\"ord\"", "ord*", "name:ord", "ord' --", "%ord", "^ord", "NEAR(a b)", "\"",
-                                        "\xC3\xB6", "\xC3\xB6\xC3\x9F\xFF"};
+    static const char *const texts[] = {"ord OR t", "\"ord\"", "ord*", "name:ord", "ord' --", "%ord", "^ord",
+                                        "NEAR(a b)", "\"", "\xC3\xB6", "\xC3\xB6\xC3\x9F\xFF"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         finds(*state, texts[i], FOUND(""));
     char large[IST__SEARCH_TEXT_MAX + 2];
@@ -101,12 +101,12 @@ static void test_catalog_search__text_is_text(void **state)
 static void test_catalog_search__follows_changes(void **state)
 {
     fixture *f = *state;
-    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.sales.orders", "{\"new_name\":\"invoices\"}", NULL,
-                                 &f->err), f->err);
+    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_TABLE, "main.sales.orders",
+                                 "{\"new_name\":\"invoices\"}", NULL, &f->err), f->err);
     finds(f, "orders", FOUND(TABLE("Reorders")));
     finds(f, "voice", FOUND(TABLE("invoices")));
-    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.sales", "{\"new_name\":\"old\"}", NULL, &f->err),
-              f->err);
+    assert_ok(ist_catalog_update(f->catalog, IST_SECURABLE_SCHEMA, "main.sales", "{\"new_name\":\"old\"}", NULL,
+                                 &f->err), f->err);
     finds(f, "voice", FOUND("{\"kind\":\"table\",\"full_name\":\"main.old.invoices\"}"));
     assert_ok(ist_catalog_delete(f->catalog, IST_SECURABLE_SCHEMA, "main.old", true, &f->err), f->err);
     finds(f, "voice", FOUND(""));
@@ -130,9 +130,9 @@ static void test_catalog_search__of_many(void **state)
     assert_ok(ist__db_end(db,
                           ist__db_run(db,
                                       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
-                                      " INSERT INTO functions (id, parent_id, name, created_at, definition) SELECT"
-                                      " 'id' || i, (SELECT id FROM schemas WHERE name = 'default'), 'common' || i, 0, '{}'"
-                                      " FROM n", NULL, &f->err, ""), &f->err), f->err);
+                                      " INSERT INTO functions (id, parent_id, name, created_at, definition)"
+                                      " SELECT 'id' || i, (SELECT id FROM schemas WHERE name = 'default'),"
+                                      " 'common' || i, 0, '{}' FROM n", NULL, &f->err, ""), &f->err), f->err);
     int64_t start = ist__monotonic_us();
     finds(f, "mon77777", FOUND("{\"kind\":\"function\",\"full_name\":\"main.default.common77777\"}"));
     finds(f, "orders", FOUND(TABLE("orders") "," TABLE("Reorders")));
