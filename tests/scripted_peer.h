@@ -24,6 +24,8 @@ typedef struct scripted_peer {
     int count;
     /* Instead of answers: malloc'ed text for a request. */
     char *(*handle)(struct scripted_peer *peer, const char *request);
+    /* Or: sends the answer itself, bytes and all; false ends the connection. */
+    bool (*serve)(struct scripted_peer *peer, const char *request, int fd);
     int delay_ms; /* before each answer */
     pthread_mutex_t mutex; /* guards what follows */
     int served, connections;
@@ -95,6 +97,10 @@ static inline void *peer_converse(void *payload)
         pthread_mutex_unlock(&peer->mutex);
         struct timespec wait = {peer->delay_ms / 1000, peer->delay_ms % 1000 * 1000000L};
         nanosleep(&wait, NULL);
+        if (peer->serve) {
+            more = peer->serve(peer, request, connection.fd);
+            continue;
+        }
         char *made = peer->handle ? peer->handle(peer, request) : NULL;
         more = peer_send(connection.fd, made ? made : peer->answers[n < peer->count ? n : peer->count - 1]);
         free(made);

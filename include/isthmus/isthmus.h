@@ -21,5 +21,6 @@
 #include "isthmus/transaction.h"
 #include "isthmus/version.h"
 #include "isthmus/volume.h"
+#include "isthmus/warehouse.h"
 
 #endif

@@ -166,12 +166,18 @@ ist_status ist_catalog_update_grants(ist_catalog *catalog, ist_securable kind, c
     return status;
 }
 
-ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
-                               ist_buffer *out, ist_error *err)
+ist_status ist__catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
+                                int64_t deadline_us, ist_buffer *out, ist_error *err)
 {
     if (!catalog->backend->request)
         return needs_server(err);
-    return catalog->backend->request(catalog->self, method, path, body, out, err);
+    return catalog->backend->request(catalog->self, method, path, body, deadline_us, out, err);
+}
+
+ist_status ist_catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
+                               ist_buffer *out, ist_error *err)
+{
+    return ist__catalog_request(catalog, method, path, body, 0, out, err);
 }
 
 ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err)

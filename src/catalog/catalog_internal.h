@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <yyjson.h>
 
 IST_BEGIN_DECLS
 
@@ -200,8 +201,9 @@ typedef struct ist__catalog_backend {
                              ist_buffer *out, ist_error *err);
     ist_status (*update_grants)(void *self, ist_securable kind, const ist__name *name, const char *changes,
                                 ist_buffer *out, ist_error *err);
-    ist_status (*request)(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
-                          ist_error *err);
+    /* deadline_us: of the monotonic clock, where it is before the end of the connection's own timeout; 0 for none. */
+    ist_status (*request)(void *self, const char *method, const char *path, const char *body, int64_t deadline_us,
+                          ist_buffer *out, ist_error *err);
     /* A request of Unity Catalog's Delta API (delta_api.h): `path` is from its version's root on. repeatable: done twice it
      * is as good as once. 429 is an answer. */
     ist_status (*delta_request)(void *self, const char *method, const char *path, const char *body, bool repeatable,
@@ -235,6 +237,16 @@ ist_status ist__uc_reply_check(const char *body, size_t size, bool any_json, ist
 ist_status ist__uc_open(const ist__connection *connection, ist_catalog *out, ist_error *err);
 /* path of the database; storage_root NULL for its folder + /warehouse. */
 ist_status ist__local_open(const char *path, const char *storage_root, ist_catalog *out, ist_error *err);
+
+/* ist_catalog_request that ends at deadline_us of the monotonic clock, or by its own timeout; 0 for none besides. */
+ist_status ist__catalog_request(ist_catalog *catalog, const char *method, const char *path, const char *body,
+                                int64_t deadline_us, ist_buffer *out, ist_error *err);
+/*
+ * The connection as members of a JSON object, for another process: catalog, token (of the moment, a secret), ca_file.
+ * And from there: what is not told is found as by ist_catalog_open. (open_table.c)
+ */
+ist_status ist__catalog_tell(const ist_catalog *catalog, yyjson_mut_doc *doc, yyjson_mut_val *object, ist_error *err);
+ist_status ist__catalog_open_told(yyjson_val *object, ist_catalog **out, ist_error *err);
 
 /* Append {"metastore_id"}. */
 ist_status ist__catalog_get_metastore(ist_catalog *catalog, ist_buffer *out, ist_error *err);

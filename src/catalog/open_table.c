@@ -352,41 +352,46 @@ done:
 
 /* ---- access from other processes --------------------------------------------------------------------------------------- */
 
-ist_status ist_table_access(const ist_table *table, ist_buffer *out, ist_error *err)
+ist_status ist__catalog_tell(const ist_catalog *catalog, yyjson_mut_doc *doc, yyjson_mut_val *object, ist_error *err)
 {
     ist_buffer token = IST_BUFFER_INIT;
-    const ist_catalog *catalog = table->catalog;
     ist_status status = IST_OK;
     if (catalog->backend->get_token)
         status = catalog->backend->get_token(catalog->self, &token, err);
     if (status == IST_OK) {
-        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-        yyjson_mut_val *root = yyjson_mut_obj(doc);
-        yyjson_mut_doc_set_root(doc, root);
-        yyjson_mut_obj_add_str(doc, root, "name", table->name);
-        yyjson_mut_obj_add_str(doc, root, "id", table->id);
-        yyjson_mut_obj_add_str(doc, root, "uri", table->uri);
-        yyjson_mut_obj_add_bool(doc, root, "managed", table->managed);
-        yyjson_mut_obj_add_bool(doc, root, "new", table->is_new);
-        yyjson_mut_obj_add_bool(doc, root, "delta_api", table->delta_api);
-        if (table->is_new)
-            ist__json_add_text(doc, root, "required", table->required);
-        yyjson_mut_obj_add_str(doc, root, "catalog", catalog->uri);
-        ist__json_add_text(doc, root, "ca_file", catalog->ca_file);
-        ist__json_add_text(doc, root, "token", token.size ? token.data : NULL);
-        status = ist__json_finish(doc, out, err);
+        yyjson_mut_obj_add_strcpy(doc, object, "catalog", catalog->uri);
+        ist__json_add_text(doc, object, "ca_file", catalog->ca_file);
+        if (token.size)
+            yyjson_mut_obj_add_strncpy(doc, object, "token", token.data, token.size);
     }
     ist__buffer_wipe(&token);
     return status;
 }
 
-static ist_status open_catalog_of(yyjson_val *access, ist_catalog **out, ist_error *err)
+ist_status ist__catalog_open_told(yyjson_val *object, ist_catalog **out, ist_error *err)
 {
     ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
-    IST_TRY(ist__json_text(access, "catalog", true, &options.uri, err));
-    IST_TRY(ist__json_text(access, "token", false, &options.token, err));
-    IST_TRY(ist__json_text(access, "ca_file", false, &options.ca_file, err));
+    IST_TRY(ist__json_text(object, "catalog", true, &options.uri, err));
+    IST_TRY(ist__json_text(object, "token", false, &options.token, err));
+    IST_TRY(ist__json_text(object, "ca_file", false, &options.ca_file, err));
     return ist_catalog_open(&options, out, err);
+}
+
+ist_status ist_table_access(const ist_table *table, ist_buffer *out, ist_error *err)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "name", table->name);
+    yyjson_mut_obj_add_str(doc, root, "id", table->id);
+    yyjson_mut_obj_add_str(doc, root, "uri", table->uri);
+    yyjson_mut_obj_add_bool(doc, root, "managed", table->managed);
+    yyjson_mut_obj_add_bool(doc, root, "new", table->is_new);
+    ist_status status = ist__catalog_tell(table->catalog, doc, root, err);
+    if (status == IST_OK)
+        return ist__json_finish(doc, out, err);
+    yyjson_mut_doc_free(doc);
+    return status;
 }
 
 static ist_status take_access(ist_table *table, yyjson_val *access, ist_table_operation operation, ist_error *err)
@@ -413,7 +418,7 @@ ist_status ist_table_open_access(const char *access, ist_table_operation operati
     IST_TRY(ist__json_read_object(access, &doc, err));
     ist_status status = ist__alloc(1, sizeof *table, (void **)&table, err);
     if (status == IST_OK)
-        status = open_catalog_of(yyjson_doc_get_root(doc), &table->catalog, err);
+        status = ist__catalog_open_told(yyjson_doc_get_root(doc), &table->catalog, err);
     if (status == IST_OK)
         status = take_access(table, yyjson_doc_get_root(doc), operation, err);
     yyjson_doc_free(doc);

@@ -124,10 +124,19 @@ typedef struct sink {
     CURL *curl;
     const ist__http_request *request;
     ist__http_reply *reply;
-    size_t start; /* of request->out, before this attempt */
+    size_t start; /* of request->out, before the first attempt */
     size_t have;  /* bytes in request->data */
+    bool begun;   /* the body of this answer */
     bool too_large;
 } sink;
+
+/* The rest was asked for and the whole is sent: it replaces what there is. */
+static void begin_body(sink *to, long status)
+{
+    if (!to->begun && to->request->resume && status == 200)
+        to->request->out->size = to->start;
+    to->begun = true;
+}
 
 static size_t on_data(char *data, size_t size, size_t count, void *payload)
 {
@@ -142,12 +151,41 @@ static size_t on_data(char *data, size_t size, size_t count, void *payload)
         to->have += size;
         return size;
     }
+    begin_body(to, status);
     ist_buffer *out = status / 100 == 2 && to->request->out ? to->request->out : &to->reply->body;
     if (ist_buffer_append(out, data, size, NULL) != IST_OK) {
         to->too_large = true;
         return 0;
     }
     return size;
+}
+
+static int on_progress(void *payload, curl_off_t total, curl_off_t now, curl_off_t sent_total, curl_off_t sent)
+{
+    const sink *to = payload;
+    (void)total, (void)now, (void)sent_total, (void)sent;
+    return atomic_load(to->request->stop);
+}
+
+/* What bounds a request beside its connection's health, and where it goes on. */
+static void set_bounds(CURL *curl, const ist__http_request *request, sink *to)
+{
+    char range[32];
+    if (request->ca_file)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, request->ca_file);
+    if (request->deadline_us) {
+        int64_t left_ms = (request->deadline_us - ist__monotonic_us()) / 1000;
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(left_ms > 1 ? left_ms : 1));
+    }
+    if (request->stop) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, to);
+    }
+    if (request->resume && request->out->size > to->start) {
+        snprintf(range, sizeof range, "%zu-", request->out->size - to->start);
+        curl_easy_setopt(curl, CURLOPT_RANGE, range);
+    }
 }
 
 static void set_options(CURL *curl, const ist__http_request *request, sink *to, char detail[CURL_ERROR_SIZE])
@@ -178,6 +216,7 @@ static void set_options(CURL *curl, const ist__http_request *request, sink *to, 
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
     }
+    set_bounds(curl, request, to);
 }
 
 /* curl_easy_perform without the SIGPIPE that a connection closed by its other end would send to the whole process. */
@@ -224,12 +263,12 @@ static void read_headers(CURL *curl, ist__http_reply *reply)
         copy_header(curl, marks[i], reply->mark, sizeof reply->mark);
 }
 
-/* One attempt. *sent: the service may have seen the request. */
-static ist_status send_once(ist__http *http, CURL *curl, const ist__http_request *request, ist__http_reply *reply,
-                            bool *sent, ist_error *err)
+/* One attempt. start: of request->out before the first one. *sent: the service may have seen the request. */
+static ist_status send_once(ist__http *http, CURL *curl, const ist__http_request *request, size_t start,
+                            ist__http_reply *reply, bool *sent, ist_error *err)
 {
     char detail[CURL_ERROR_SIZE] = "";
-    sink to = {.curl = curl, .request = request, .reply = reply, .start = request->out ? request->out->size : 0};
+    sink to = {.curl = curl, .request = request, .reply = reply, .start = start};
     ist_buffer_clear(&reply->body);
     reply->body.limit = IST__HTTP_REPLY_MAX;
     reply->status = 0;
@@ -247,8 +286,10 @@ static ist_status send_once(ist__http *http, CURL *curl, const ist__http_request
                                  request->data_size);
         return IST_OK;
     }
-    if (request->out)
+    if (request->out && !request->resume)
         request->out->size = to.start;
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return ist_error_set(err, IST_CANCELLED, 0, NULL, "what was asked of %s is no longer wanted", http->name);
     if (to.too_large)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "the answer of %s is larger than the limit of %zu bytes",
                              http->name, request->out ? request->out->limit : (size_t)IST__HTTP_REPLY_MAX);
@@ -276,23 +317,43 @@ static bool passing(int status)
     return status == 408 || status == 429 || status == 500 || (status >= 502 && status <= 504);
 }
 
+/* The service has no rest to a body that is there in part: it is fetched as a whole. */
+static bool restart(const ist__http_request *request, size_t start, const ist__http_reply *reply)
+{
+    if (!request->resume || request->out->size == start || reply->status != 416)
+        return false;
+    request->out->size = start;
+    return true;
+}
+
+/* Is there time for another attempt? */
+static bool has_time(const ist__http_request *request)
+{
+    return !request->deadline_us || ist__monotonic_us() < request->deadline_us;
+}
+
 ist_status ist__http_send(ist__http *http, const ist__http_request *request, ist__http_reply *reply, ist_error *err)
 {
     CURL *curl = take_handle(http);
     if (!curl)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for a connection");
     ist_status status;
+    size_t start = request->out ? request->out->size : 0, reached = start;
     reply->unsure = false;
     for (int attempt = 0;; attempt++) {
         bool sent = false;
-        status = send_once(http, curl, request, reply, &sent, err);
-        bool again = status == IST_OK ? passing(reply->status) : status == IST_RETRYABLE;
+        status = send_once(http, curl, request, start, reply, &sent, err);
+        bool again = status == IST_OK ? passing(reply->status) || restart(request, start, reply)
+                                      : status == IST_RETRYABLE;
         bool maybe_done = status == IST_OK ? reply->status != 429 : sent;
         if (!again)
             break;
         if (maybe_done)
             reply->unsure = true;
-        if (attempt + 1 == ATTEMPTS_MAX || (request->once && maybe_done))
+        if (request->resume && request->out->size > reached)
+            attempt = 0;
+        reached = request->out ? request->out->size : 0;
+        if (attempt + 1 == ATTEMPTS_MAX || (request->once && maybe_done) || !has_time(request))
             break;
         curl_off_t asked = 0;
         curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &asked);

@@ -10,6 +10,7 @@
 #include "isthmus/error.h"
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +36,10 @@ typedef struct ist__http_request {
     ist_buffer *out;
     void *data;
     size_t data_size;
+    bool resume;             /* GET to out: after a broken connection the rest is asked for, as often as it gets further */
+    const char *ca_file;     /* what https is checked against, borrowed; NULL for the system's authorities */
+    int64_t deadline_us;     /* of the monotonic clock: the last attempt ends then; 0 for none */
+    const atomic_bool *stop; /* borrowed; once it is true the request ends with IST_CANCELLED; NULL for none */
 } ist__http_request;
 
 typedef struct ist__http_reply {
@@ -66,7 +71,7 @@ void ist__http_reply_free(ist__http_reply *reply);
  * Send a request and wait for its answer, whatever its status. Passing faults (no connection, a broken one, 408, 429,
  * 500, 502, 503, 504) are tried again after growing, jittered pauses, not shorter than the service asks for.
  * Errors are those of the way there: IST_RETRYABLE (no answer), IST_NO_MEMORY (an answer over its limit), IST_IO (an
- * answer of another size than data_size).
+ * answer of another size than data_size), IST_CANCELLED.
  */
 ist_status ist__http_send(ist__http *http, const ist__http_request *request, ist__http_reply *reply, ist_error *err);
 

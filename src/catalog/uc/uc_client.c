@@ -215,8 +215,8 @@ static ist_status send_to_open_users(ist__uc *client, const ist__uc_request *req
     return status;
 }
 
-static ist_status uc_request(void *self, const char *method, const char *path, const char *body, ist_buffer *out,
-                             ist_error *err)
+static ist_status uc_request(void *self, const char *method, const char *path, const char *body, int64_t deadline_us,
+                             ist_buffer *out, ist_error *err)
 {
     static const char *const methods[] = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"};
     size_t i = 0, count = sizeof methods / sizeof *methods;
@@ -230,12 +230,15 @@ static ist_status uc_request(void *self, const char *method, const char *path, c
     if (!good)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                              "'%.200s' is no path of a URL: it begins with / and has other characters encoded", path);
+    const ist__uc *client = self;
+    int64_t own_us = ist__monotonic_us() + client->timeout_ms * 1000;
     const ist__uc_request request = {.method = method,
                                      .path = path,
                                      .body = body,
                                      .repeatable = i < 3,
                                      .any_json = true,
-                                     .words_allowed = i >= 2};
+                                     .words_allowed = i >= 2,
+                                     .deadline_us = deadline_us && deadline_us < own_us ? deadline_us : own_us};
     ist_status status = ist__uc_send(self, &request, out, err);
     if (status == IST_NOT_FOUND && strncmp(path, SCIM_USERS_PATH, strlen(SCIM_USERS_PATH)) == 0)
         status = send_to_open_users(self, &request, out, err);

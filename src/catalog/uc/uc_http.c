@@ -2,7 +2,8 @@
  * uc_http.c: one call over HTTP: a connection from the pool, the bearer token, attempts until it is answered.
  *
  * What may be repeated, and when (README.md has the reasons):
- *   - no connection came about, or 429: the server has not done it; any request is repeated
+ *   - no connection came about, 429, or 503 that says when to come again: the server has not done it; any request is
+ *     repeated
  *   - 502, 503, 504, a connection that broke: it may have been done; repeatable requests only
  *   - 401: it was not done; once more with a new token, where one can be had
  * Everything ends at one deadline, pauses included. Redirects are not followed: the token goes to no other host.
@@ -159,7 +160,8 @@ static bool may_repeat(const ist__uc_request *request, ist_status status, const 
         return false;
     if (last->http == 429)
         return !request->exhausted_is_final;
-    return request->repeatable || !last->sent;
+    bool put_off = last->http == 503 && last->retry_after_ms > 0;
+    return request->repeatable || !last->sent || put_off;
 }
 
 /* One attempt with the token of the moment; *again: the token was refused and there can be another. */
