@@ -131,13 +131,14 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
                    properties=configuration, table_name=place.name or name, app_id=app_id, engine=engine,
                    target_file_bytes=target_file_size or 0)
     with _naming(place):
-        result = _write(place, reader, app_id, options)
+        result = write_rows(place, reader, app_id, options)
     if not result.already:
         openlineage.post(engine, outputs=[openlineage.Dataset(place.label, result.version, result.rows, result.bytes)])
     return result
 
 
-def _write(place, reader, app_id, options):
+def write_rows(place, reader, app_id, options):
+    """Write a reader's rows to a Place as one version. `options` are native.Transaction's; app_id is among them."""
     store = place.open("create")
     transaction = native.Transaction(store, reader.schema, **options)
     if transaction.is_noop:

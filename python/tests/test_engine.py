@@ -69,7 +69,7 @@ def test_engine__chunks_and_limits(worker):
     with pytest.raises(Failed, match="EXTERNAL_LINKS"):
         worker.run("SELECT id FROM range(100000)", inline_limit=8000)
     answer = worker.run("SELECT 1 AS one WHERE 1 = 0")
-    assert answer.chunks == [] and answer.names == ["one"]
+    assert answer.names == ["one"] and answer.table().schema.names == ["one"] and answer.rows() == []
 
 
 def test_engine__parameters(worker, small):
@@ -318,3 +318,87 @@ def test_engine__policies_that_cannot_be_read_keep_the_table(worker, policed):
             del functions["main.tests.mine"]
         with pytest.raises(Failed):
             worker.run("SELECT id FROM people")
+
+
+# ---- other statements ------------------------------------------------------------------------------------------------
+
+
+def test_engine__show_describe_explain(worker, small):
+    assert ("main",) in worker.rows("SHOW CATALOGS")
+    assert worker.rows("SHOW SCHEMAS IN main LIKE 'test*'") == [("tests",)]
+    assert worker.rows("show tables in main.tests like 'sma*|nothing'") == [("tests", "small", False)]
+    assert worker.run("SHOW TABLES LIKE 'absent'").done["rows"] == 0
+    described = worker.run("DESCRIBE TABLE small")
+    assert described.names == ["col_name", "data_type", "comment"]
+    assert [row[:2] for row in described.rows()] == [("id", "bigint"), ("word", "string")]
+    assert ("Table", "small", "") in worker.rows("DESCRIBE EXTENDED main.tests.small")
+    (plan,), = worker.rows("EXPLAIN SELECT word FROM small WHERE id = 1")
+    assert "main.tests.small" in plan or "SCAN" in plan and "isthmus 0" not in plan
+    for sql in ("SHOW FUNCTIONS", "DESCRIBE HISTORY small", "EXPLAIN INSERT INTO small SELECT 1, 'x'"):
+        with pytest.raises(Failed, match="UNSUPPORTED_FEATURE"):
+            worker.run(sql)
+    with pytest.raises(Failed, match="TABLE_OR_VIEW_NOT_FOUND"):
+        worker.run("DESCRIBE TABLE absent")
+
+
+def test_engine__create_insert_drop(worker, small):
+    created = worker.run("CREATE TABLE copy AS SELECT id, word AS w FROM small WHERE id < 3")
+    assert created.rows() == [(3, 3)]
+    assert created.done["kind"] == "CREATE" and created.done["lineage"] == {"inputs": [small], "outputs": ["main.tests.copy"]}
+    with pytest.raises(Failed, match=r"TABLE_OR_VIEW_ALREADY_EXISTS.*pos 14"):
+        worker.run("CREATE TABLE copy AS SELECT 1 AS x")
+    worker.run("CREATE TABLE IF NOT EXISTS copy AS SELECT 1 AS x")
+    assert worker.rows("INSERT INTO copy VALUES (10, 'ten'), (11, NULL)") == [(2, 2)]
+    worker.run("INSERT INTO copy (w) SELECT 'only'")
+    worker.run("INSERT INTO copy BY NAME SELECT 'named' AS w, 12 AS id")
+    worker.run("WITH x AS (SELECT 13 AS id) INSERT INTO copy SELECT id, :w FROM x", parameters=[{"name": "w", "value": "p"}])
+    assert worker.rows("SELECT * FROM copy ORDER BY id, w") == [
+        (None, "only"), (0, "w0"), (1, "w1"), (2, "w2"), (10, "ten"), (11, None), (12, "named"), (13, "p")]
+    assert isthmus.Table("main.tests.copy").snapshot().version == 4
+    worker.run("INSERT OVERWRITE copy SELECT id + 1.9, word FROM small WHERE id = 1")
+    assert worker.rows("SELECT * FROM copy") == [(2, "w1")]
+    for sql, match in (("INSERT INTO copy SELECT 1", "takes 2 columns"), ("INSERT INTO copy VALUES ('x', 'y')", "CAST_INVALID"),
+                       ("INSERT INTO copy (no) VALUES (1)", "no column `no`"), ("INSERT INTO absent VALUES (1)", "NOT_FOUND"),
+                       ("INSERT INTO copy (w, W) VALUES (1, 2)", "twice"), ("INSERT INTO copy PARTITION (id = 1) SELECT 'x'", "PARTITION"),
+                       ("INSERT INTO copy REPLACE WHERE id = 1 SELECT 1, 'x'", "UNSUPPORTED")):
+        with pytest.raises(Failed, match=match):
+            worker.run(sql)
+    worker.run("CREATE OR REPLACE TABLE copy PARTITIONED BY (p) AS SELECT 1 AS x, 'a' AS p")
+    assert worker.rows("SELECT * FROM copy") == [(1, "a")]
+    with pytest.raises(Failed, match="TBLPROPERTIES"):
+        worker.run("CREATE OR REPLACE TABLE copy TBLPROPERTIES ('a.b' = 'c') AS SELECT 1 AS x")
+    worker.run("DROP TABLE copy")
+    with pytest.raises(Failed, match="TABLE_OR_VIEW_NOT_FOUND"):
+        worker.run("DROP TABLE copy")
+    worker.run("DROP TABLE IF EXISTS copy")
+    worker.run("CREATE TABLE made (id BIGINT NOT NULL, at TIMESTAMP, amount DECIMAL(10,2), tags ARRAY<STRING>) "
+               "TBLPROPERTIES ('a.b' = 'c')")
+    assert isthmus.Table("main.tests.made").snapshot().property("a.b") == "c"
+    worker.run("INSERT INTO made VALUES (1, TIMESTAMP'2024-01-01 12:00:00', 10, array('a'))")
+    made = worker.run("SELECT * FROM made")
+    assert made.types == ["BIGINT", "TIMESTAMP", "DECIMAL(10,2)", "ARRAY<STRING>"] and made.done["rows"] == 1
+    worker.run("DROP TABLE made")
+
+
+def test_engine__delete_and_update(worker, small):
+    worker.run("CREATE OR REPLACE TABLE changing AS SELECT id, word FROM small")
+    assert worker.rows("DELETE FROM changing WHERE id BETWEEN 5 AND 8 OR word = 'w0'") == [(5,)]
+    assert worker.rows("UPDATE changing c SET word = c.word || '!', id = id * 10 WHERE c.id < 3") == [(2,)]
+    assert worker.rows("SELECT * FROM changing ORDER BY id, word") == [(3, "w3"), (4, "w4"), (9, "w9"), (10, None), (10, "w1!"), (20, "w2!")]
+    before = isthmus.Table("main.tests.changing").snapshot().version
+    assert worker.rows("DELETE FROM changing WHERE id = 777") == [(0,)]
+    assert isthmus.Table("main.tests.changing").snapshot().version == before
+    assert worker.rows("DELETE FROM changing WHERE id IN (SELECT id FROM small)") == [(5,)]
+    assert worker.rows("DELETE FROM changing") == [(1,)]
+    assert worker.rows("SELECT count(*) FROM changing") == [(0,)]
+    with pytest.raises(Failed, match="no column"):
+        worker.run("UPDATE changing SET nothing = 1")
+    with pytest.raises(Failed, match="Spark warehouse"):
+        worker.run("MERGE INTO changing USING small ON changing.id = small.id WHEN NOT MATCHED THEN INSERT *")
+    worker.run("DROP TABLE changing")
+
+
+def test_engine__policed_tables_are_not_changed(worker, policed):
+    for sql in ("DELETE FROM people WHERE id = 1", "UPDATE people SET pay = 1"):
+        with pytest.raises(Failed, match="row filter"):
+            worker.run(sql)

@@ -49,8 +49,8 @@ def _matching(names, pattern):
 
 def describe(statement, tree):
     """DESCRIBE [TABLE] [EXTENDED] name."""
-    if not isinstance(tree.this, exp.Table) or tree.args.get("kind") or tree.args.get("style") not in (None, "EXTENDED"):
-        raise unsupported(f"DESCRIBE {tree.args.get('style') or tree.args.get('kind') or 'of a query'}", "DESCRIBE TABLE is")
+    if not isinstance(tree.this, exp.Table) or _kind(tree) not in ("TABLE", "EXTENDED"):
+        raise unsupported(f"DESCRIBE {_kind(tree)}", "DESCRIBE TABLE name is")
     name = dialect.parts(tree.this, statement.catalog, statement.schema)
     info, = statement.resolve([{"name": name, "access": "SELECT"}])[0]
     if not info.get("exists"):
@@ -65,6 +65,10 @@ def describe(statement, tree):
             rows.append(("View Text", info["view_definition"], ""))
     names, types, comments = zip(*rows) if rows else ((), (), ())
     return Values({"col_name": names, "data_type": types, "comment": comments})
+
+
+def _kind(tree):
+    return str(tree.args.get("style") or tree.args.get("kind") or "TABLE").upper()
 
 
 def explain(statement, tree, engine):

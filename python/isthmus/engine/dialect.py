@@ -236,8 +236,25 @@ def name_outputs(tree):
                 node.replace(exp.alias_(node.copy(), name, quoted=True))
 
 
+def values_query(values):
+    """VALUES as a query."""
+    return exp.select("*").from_(values.copy())
+
+
+def duckdb_type(text):
+    """A type of Databricks as DuckDB writes it."""
+    return exp.DataType.build(text, dialect=WarehouseSql).sql(dialect=DuckDB)
+
+
 def name_functions(tree):
-    """Functions in FROM: their columns have Databricks' names."""
+    """Functions and VALUES in FROM: their columns have Databricks' names."""
+    for values in tree.find_all(exp.Values):
+        alias = values.args.get("alias") or exp.TableAlias(this=exp.to_identifier("values"))
+        if isinstance(values.parent, (exp.From, exp.Join)) and not alias.args.get("columns") and values.expressions:
+            first = values.expressions[0]
+            width = len(first.expressions) if isinstance(first, exp.Tuple) else 1
+            alias.set("columns", [exp.to_identifier(f"col{i + 1}") for i in range(width)])
+            values.set("alias", alias)
     for table in tree.find_all(exp.Table):
         if isinstance(table.this, exp.Func) and table.this.name.lower() == "range":
             alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier("range"))

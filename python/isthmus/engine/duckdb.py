@@ -7,10 +7,7 @@ statement is left for the next. Plans are kept by the statement's text and all t
 
 import collections
 import contextlib
-import os
-import pathlib
 import re
-import shutil
 
 import pyarrow as pa
 
@@ -22,7 +19,7 @@ except ImportError as error:
 
 from isthmus import errors as library_errors
 from isthmus.catalog import Catalog
-from isthmus.engine import commands, dialect, functions
+from isthmus.engine import commands, dialect, functions, writes
 from isthmus.engine.errors import StatementError, cancelled, unsupported
 from isthmus.engine.planner import Planner
 from isthmus.engine.policies import PolicedDataset
@@ -72,12 +69,13 @@ class Engine:
 
     # ---- queries
 
-    def query(self, statement, tree):
-        """Run a query; its Result."""
-        plan = self._plan(statement, tree)
+    def query(self, statement, tree, assign=None, kept=True):
+        """Run a query; its Result. `assign`, given the names and DuckDB's types of its columns, tells an expression for each
+        (in DuckDB's SQL, #1 for the first column) to be returned in their place. The plan is kept for the same text."""
+        plan = self._plan(statement, tree) if kept else self._make_plan(statement, tree.copy())
         run = self._run = Run(self, statement, plan)
         try:
-            return Result(run)
+            return Result(run, assign)
         except BaseException:
             run.close()
             raise
@@ -124,6 +122,12 @@ class Engine:
 
 _STATEMENTS = (
     (exp.Query, Engine.query),
+    (exp.Values, lambda engine, statement, tree: engine.query(statement, dialect.values_query(tree))),
+    (exp.Insert, writes.insert),
+    (exp.Create, writes.create),
+    (exp.Drop, writes.drop),
+    (exp.Delete, writes.delete),
+    (exp.Update, writes.update),
     (exp.Describe, lambda engine, statement, tree: commands.describe(statement, tree)),
 )
 _COMMANDS = {
@@ -136,7 +140,7 @@ def _open_database(memory_limit, threads, temp_dir):
     database = duckdb.connect(":memory:", config={
         "memory_limit": f"{int(memory_limit * MEMORY_SHARE) >> 20}MiB",
         "threads": str(threads),
-        "temp_directory": _own_folder(temp_dir) if temp_dir else "",
+        "temp_directory": temp_dir or "",
         "python_enable_replacements": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -145,15 +149,6 @@ def _open_database(memory_limit, threads, temp_dir):
     for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
         database.execute(f"SET {setting}")
     return database
-
-
-def _own_folder(temp_dir):
-    """A folder for what spills; those of workers that died are removed."""
-    for folder in pathlib.Path(temp_dir).glob("engine-*"):
-        pid = folder.name.rpartition("-")[2]
-        if not os.path.exists(f"/proc/{pid}"):
-            shutil.rmtree(folder, ignore_errors=True)
-    return str(pathlib.Path(temp_dir) / f"engine-{os.getpid()}")
 
 
 class Plan:
@@ -280,13 +275,20 @@ class Result:
 
     kind = "SELECT"
 
-    def __init__(self, run):
+    def __init__(self, run, assign):
         self._run = run
         self.lineage = run.plan.lineage
         run.statement.check()
         with run.translating():
-            self._reader = run.connection.sql(run.plan.sql).to_arrow_reader(BATCH_ROWS)
+            relation = run.connection.sql(run.plan.sql)
+            if assign is not None:
+                columns = assign(relation.columns, list(map(str, relation.types)))
+                relation = run.connection.sql(f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source")
+            self._reader = relation.to_arrow_reader(BATCH_ROWS)
         self.schema = pa.schema([field.with_type(_type(field.type)) for field in self._reader.schema])
+
+    def check(self):
+        self._run.statement.check()
 
     @property
     def batches(self):

@@ -25,8 +25,12 @@ class Relation:
         self.timestamp = timestamp
 
     full_name = property(lambda self: ".".join(self.name))
-    is_policed = property(lambda self: bool(
-        self.info.get("row_filter") or any(column.get("mask") for column in self.info.get("columns") or ())))
+    is_policed = property(lambda self: has_policy(self.info))
+
+
+def has_policy(info):
+    """Whether a table has a row filter or column masks."""
+    return bool(info.get("row_filter") or any(column.get("mask") for column in info.get("columns") or ()))
 
 
 class Planner:

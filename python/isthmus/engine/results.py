@@ -110,6 +110,8 @@ def send(channel, folder, statement, result):
                     chunk = chunk.send(channel)
             if limits.truncated:
                 break
+        if chunk is None and limits.rows == 0 and form.tells_schema:
+            chunk = Chunk(folder, form)
         if chunk is not None:
             chunk = chunk.send(channel)
     except OSError as error:
@@ -189,6 +191,8 @@ def _disk_error(error):
 
 
 class ArrowStream:
+    tells_schema = True  # a result without rows is a chunk nevertheless
+
     def __init__(self, schema, compression):
         self.schema = schema
         self.compressed = compression == "LZ4_FRAME"
@@ -209,6 +213,8 @@ class ArrowStream:
 
 
 class JsonArray:
+    tells_schema = False
+
     def __init__(self, schema, _):
         pass
 
@@ -226,6 +232,8 @@ class JsonArray:
 
 
 class Csv:
+    tells_schema = True
+
     def __init__(self, schema, _):
         self.header = ",".join(map(_csv_value, schema.names)) + "\r\n"
 

@@ -8,7 +8,7 @@ import collections
 
 from isthmus import errors, native
 from isthmus.catalog import Catalog
-from isthmus.engine.dataset import SnapshotDataset
+from isthmus.dataset import DeltaDataset
 from isthmus.engine.errors import StatementError, unsupported
 
 STORES_KEPT = 512
@@ -30,7 +30,7 @@ class Tables:
             snapshot = native.Snapshot(self._store(relation), relation.version, timestamp_ms)
         except errors.IsthmusError as error:
             raise table_error(relation.full_name, error) from None
-        return SnapshotDataset(snapshot)
+        return DeltaDataset(snapshot)
 
     def _store(self, relation):
         key = relation.info.get("table_id") or relation.full_name
