@@ -1,11 +1,11 @@
 """Side-by-side figures on this machine: each way beside its peer, in one run, on the same data.
 
-    make bench                       # all three, writes bench/results.json and docs/bench.png
-    python bench/bench.py appends    # one of: from_spark, to_table, appends
-    python bench/bench.py --runs 5   # more repeats (default 3; the median is reported)
+    make bench                       # all, writes bench/results.json and docs/bench.png
+    python bench/bench.py appends    # one of: from_spark, to_table, appends, catalog
+    python bench/bench.py --runs 5   # more repeats (default 3; the median of the repeats' ratios is reported)
 
-The data is 10 million rows: long, two doubles, 16-character string, timestamp (524 MB as Arrow). Ways of one section take
-turns within every repeat, so that a slow moment of the machine meets them all.
+The data of all but `catalog` (catalog.py) is 10 million rows: long, two doubles, 16-character string, timestamp (524 MB
+as Arrow). Ways of one section take turns within every repeat, so that a slow moment of the machine meets them all.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import shutil
 import statistics
 import tempfile
 import time
+
+import catalog
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROWS = 10_000_000
@@ -232,7 +234,9 @@ def bench_appends(folder, runs, tasks=100):
          "target": "at least 5", "at_least": 5.0} for n in (20, 100)]}
 
 
-SECTIONS = {"from_spark": bench_from_spark, "to_table": bench_to_table, "appends": bench_appends}
+SECTIONS = {"from_spark": bench_from_spark, "to_table": bench_to_table, "appends": bench_appends,
+            "catalog": catalog.bench_catalog}
+PLOTTED = ("from_spark", "to_table", "appends")
 
 
 def plot(results, path):
@@ -241,7 +245,7 @@ def plot(results, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    sections = [s for s in SECTIONS if s in results]
+    sections = [s for s in PLOTTED if s in results]
     figure, axes = plt.subplots(len(sections), 1, figsize=(8, 1.9 * len(sections)), squeeze=False)
     for axis, section in zip(axes[:, 0], sections):
         seconds = results[section]["seconds"]
@@ -282,11 +286,16 @@ def main():
     print(f"\n{'':64}  ratio  target")
     for section in results.values():
         for ratio in section["ratios"]:
-            value = statistics.median(section["seconds"][ratio["of"]]) / statistics.median(section["seconds"][ratio["to"]])
+            pairs = zip(section["seconds"][ratio["of"]], section["seconds"][ratio["to"]])
+            value = statistics.median(of / to for of, to in pairs)
             ratio["ratio"] = round(value, 2)
             met = value <= ratio.get("at_most", value) and value >= ratio.get("at_least", value)
             missed += not met
             print(f"{ratio['what']:64}  {value:5.2f}  {ratio['target']}{'' if met else '   MISSED'}")
+        for figure in section.get("figures", []):
+            met = figure["value"] <= figure.get("at_most", figure["value"])
+            missed += not met
+            print(f"{figure['what']:64}  {figure['value']:5.1f}  {figure['target']}{'' if met else '   MISSED'}")
     results_path.write_text(json.dumps(results, indent=1) + "\n")
     plot(results, HERE.parent / "docs" / "bench.png")
     print(f"\n{missed} missed; results in bench/results.json, plot in docs/bench.png")

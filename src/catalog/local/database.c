@@ -55,7 +55,7 @@ ist_status ist__db_open(const char *path, bool writer, ist__db **out, ist_error 
                                     "PRAGMA wal_autocheckpoint = 4000;", err);
         /* The writer's triggers feed a virtual table (search.c), which SQLite 3.40 takes for unsafe. */
         if (status == IST_OK && !writer)
-            status = ist__db_script(db, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF", err);
+            status = ist__db_script(db, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -1000", err);
     }
     if (status != IST_OK) {
         ist__db_close(db);

@@ -338,7 +338,7 @@ done:
 static ist_status list_page(ist__session *session, ist__db *db, ist_securable kind, const ist__name *name, int limit,
                             const char *page_token, yyjson_mut_doc *doc, ist_error *err)
 {
-    enum { PASSED_OVER_MAX = 500 };
+    enum { PASSED_OVER_MAX = 100 };
     ist__chain parent;
     sqlite3_stmt *row;
     const char *token = kinds[kind]->token ? kinds[kind]->token : "name";
