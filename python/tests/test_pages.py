@@ -51,6 +51,10 @@ def shop(services):
         column("country", "shop.clean.purchases", "country"),
         column("revenue", "shop.clean.purchases", "amount_eur", "AGGREGATION")))], "report.py")
     openlineage.flush(SECONDS)
+    catalog.create_volume("shop.raw.landing")
+    for name in ("2026/10/orders.csv", "2026/11/orders.csv", "2026/11/returns.csv", "readme <b>.txt"):
+        with isthmus.fs.open(f"/Volumes/shop/raw/landing/{name}", "wb") as file:
+            file.write(b"x" * 2048)
     catalog.create_user("ann@example.org")
     catalog.create_user("bob@example.org")
     catalog.grant(["USE CATALOG"], "catalog", "shop", to="bob@example.org")
@@ -166,6 +170,38 @@ def test_walk_the_lineage(page):
     page.press("svg a[href*='daily_revenue']")
     page.wait(lambda: "daily_revenue" in page.one("h1").text)
     page.one("svg .here")
+
+
+def test_files_of_a_volume(page, shop):
+    page.log_in(admin_token())
+    page.go("volume/shop.raw.landing")
+    page.reads("readme <b>.txt")
+    page.press("#files a")
+    page.press("#files tr:nth-child(2) a")
+    page.reads("returns.csv")
+    assert [row.text.split(" 20")[0] for row in page.all("#files tbody tr")] == ["orders.csv 2.0 KiB", "returns.csv 2.0 KiB"]
+    page.shot("page-volume.png")
+    page.press("#trail a")
+    page.reads("readme <b>.txt")
+
+    catalog = isthmus.catalog.connect()
+    folder = pathlib.Path(catalog.get("volume", "shop.raw.landing")["storage_location"].removeprefix("file://"), "many")
+    folder.mkdir()
+    for i in range(1001):
+        (folder / f"{i:04}").touch()
+    page.go("volume/shop.raw.landing/many")
+    page.reads("0999")
+    page.press("#files button")
+    page.wait(lambda: len(page.all("#files tbody tr")) == 1001 and not page.all("#files button"))
+    catalog.grant(["USE SCHEMA"], "schema", "shop.raw", to="bob@example.org")
+    page.log_in(shop["bob"])
+    page.go("volume/shop.raw.landing")
+    page.reads("Not here, or not for you")
+    catalog.grant(["READ VOLUME"], "volume", "shop.raw.landing", to="bob@example.org")
+    page.driver.refresh()
+    page.reads("readme <b>.txt")
+    catalog.revoke(["READ VOLUME"], "volume", "shop.raw.landing", principal="bob@example.org")
+    catalog.revoke(["USE SCHEMA"], "schema", "shop.raw", principal="bob@example.org")
 
 
 def test_grants_hold_on_the_page(page, shop):

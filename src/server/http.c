@@ -177,6 +177,7 @@ static void free_transfer(transfer *t)
 {
     if (t->match.route && t->match.route->upload)
         t->match.route->upload->free(t->call.upload);
+    ist__credential_cache_free(t->catalog.credentials); /* of a table or volume that a handler opened */
     ist__principal_release(t->session.who);
     ist__reply_clear(&t->reply);
     ist__match_free(&t->match);
@@ -199,7 +200,10 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
     t->reply = IST__REPLY_INIT;
     ist__match_find(method, url, &t->match, &t->error);
     t->session.local = ist__server_local(server);
-    t->catalog = (ist_catalog){.backend = server->catalog->backend, .self = &t->session};
+    t->catalog = (ist_catalog){.backend = server->catalog->backend,
+                               .self = &t->session,
+                               .references = 1, /* the transfer's own: what a handler opens never has the last */
+                               .mutex = PTHREAD_MUTEX_INITIALIZER};
     t->request = (ist__request){.method = t->text + path_size,
                                 .path = t->text,
                                 .parameter = parameter_of,

@@ -1,21 +1,23 @@
 /*
- * routes_pages.c: the web page at "/" (src/server/pages/), and the two answers that only it asks for: search over all
- * names, and a table's history from its log.
+ * routes_pages.c: the web page at "/" (src/server/pages/), and what it asks for besides Unity Catalog's API: search over
+ * all names, a table's history from its log, what is in a folder of a volume.
  *
  * The page is static: what it shows comes from the API, as the person who logged in. It loads nothing from elsewhere and
  * runs no script but its own, which its content security policy says to the browser.
  */
 #include "server/router.h"
 
+#include "catalog/catalog_json.h"
 #include "catalog/local/search.h"
 #include "isthmus/lineage.h"
 #include "isthmus/table.h"
+#include "isthmus/volume.h"
 #include "server/pages.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HISTORY_DEFAULT = 100, HISTORY_MAX = 1000 };
+enum { HISTORY_DEFAULT = 100, HISTORY_MAX = 1000, FILES_MAX = 1000 };
 
 static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                              "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -85,6 +87,70 @@ done:
     return status;
 }
 
+/* Files ------------------------------------------------------------------------------------------------------------- */
+
+/* A part of a folder on its way into JSON. */
+typedef struct file_page {
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *items;
+    bool folders, more;
+} file_page;
+
+static bool add_entry(const ist_store_entry *entry, void *payload)
+{
+    file_page *page = payload;
+    const char *slash = strrchr(entry->path, '/'), *name = slash ? slash + 1 : entry->path;
+    page->more = yyjson_mut_arr_size(page->items) == FILES_MAX;
+    if (page->more)
+        return false;
+    if (page->folders)
+        return yyjson_mut_arr_add_strcpy(page->doc, page->items, name);
+    yyjson_mut_val *object = yyjson_mut_arr_add_obj(page->doc, page->items);
+    yyjson_mut_obj_add_strcpy(page->doc, object, "name", name);
+    yyjson_mut_obj_add_uint(page->doc, object, "size", entry->size);
+    return yyjson_mut_obj_add_sint(page->doc, object, "modified_ms", entry->modified_ms);
+}
+
+/* Folders come with the first page. */
+static ist_status list_page(ist_store *store, const char *folder, const char *start_after, ist_buffer *out, ist_error *err)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    file_page page = {.doc = doc, .items = yyjson_mut_obj_add_arr(doc, root, "folders"), .folders = true};
+    ist_status status = start_after ? IST_OK : ist_store_list_folders(store, folder, add_entry, &page, err);
+    bool cut = page.more;
+    page = (file_page){.doc = doc, .items = yyjson_mut_obj_add_arr(doc, root, "objects")};
+    if (status == IST_OK)
+        status = ist_store_list(store, folder, start_after, add_entry, &page, err);
+    yyjson_mut_val *last = yyjson_mut_arr_get_last(page.items);
+    if (page.more)
+        yyjson_mut_obj_add_str(doc, root, "next_start_after", yyjson_mut_get_str(yyjson_mut_obj_get(last, "name")));
+    yyjson_mut_obj_add_bool(doc, root, "folders_truncated", cut);
+    if (status == IST_OK)
+        return ist__json_finish(doc, out, err);
+    yyjson_mut_doc_free(doc);
+    return status;
+}
+
+/* As the person who asks: the volume's credentials are those of READ VOLUME. */
+static ist_status list_volume(ist__call *call, ist_error *err)
+{
+    ist_buffer path = IST_BUFFER_INIT, start_after = IST_BUFFER_INIT, within = IST_BUFFER_INIT;
+    ist_store *store = NULL;
+    ist_status status = IST_OK;
+    IST_TRY_GOTO(ist__call_parameter(call, "start_after", &start_after, err));
+    IST_TRY_GOTO(ist_buffer_printf(&path, err, "/Volumes/%s", call->segment[0]));
+    IST_TRY_GOTO(ist_volume_open(call->catalog, path.data, false, &store, &within, err));
+    status = list_page(store, within.data ? within.data : "", start_after.data, &call->reply->body, err);
+done:
+    ist_store_free(store);
+    ist_buffer_free(&path);
+    ist_buffer_free(&start_after);
+    ist_buffer_free(&within);
+    return status;
+}
+
 #define PAGE(url, number) {.method = "GET", .path = url, .lane = IST__LANE_READ, .handle = send_page, .kind = number, \
                            .flags = IST__ROUTE_OPEN}
 
@@ -95,5 +161,6 @@ const ist__route ist__routes_pages[] = {
     {.method = "GET", .path = "/lineage.css", .lane = IST__LANE_READ, .handle = send_style, .flags = IST__ROUTE_OPEN},
     {.method = "GET", .path = "/api/2.1/isthmus/search", .lane = IST__LANE_READ, .handle = search},
     {.method = "GET", .path = "/api/2.1/isthmus/tables/{name}/history", .lane = IST__LANE_SLOW, .handle = get_history},
+    {.method = "GET", .path = "/api/2.1/isthmus/volumes/{*}", .lane = IST__LANE_SLOW, .handle = list_volume},
     {0},
 };

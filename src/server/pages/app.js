@@ -5,6 +5,7 @@
 const UC = "api/2.1/unity-catalog", OWN = "api/2.1/isthmus";
 const main = document.getElementById("main"), tree = document.getElementById("tree"), q = document.getElementById("q");
 const enc = encodeURIComponent;
+const narrow = matchMedia("(max-width: 760px)");   // as in app.css: the tree is above what is shown, and stays closed
 
 // An element: el("a", {href: "#/"}, "text", child, [children])
 function el(tag, attributes, ...children) {
@@ -100,11 +101,20 @@ const size = n => {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
   for (; n >= 1024 && at < 4; at++) n /= 1024;
-  return (at ? n.toFixed(1) : n) + " " + units[at];
+  return (at ? n.toFixed(1) : n) + "\u00a0" + units[at];
 };
 const time = ms => ms ? new Date(Number(ms)).toISOString().replace("T", " ").slice(0, 19) + " UTC" : "";
 const facts = pairs => el("dl", {class: "facts"}, pairs.filter(([, value]) => value != null && value !== "").map(([key, value]) =>
   el("div", {}, el("dt", {}, key), el("dd", {}, value))));
+
+
+// "Table in shop.clean": what it is, and the way up.
+function about(kind, full, comment) {
+  const parts = full.split(".");
+  const up = parts.length > 1 && [" in ", el("a", {href: "#/catalog/" + enc(parts[0])}, parts[0]),
+    parts.length > 2 && [".", el("a", {href: "#/schema/" + enc(parts.slice(0, 2).join("."))}, parts[1])]].flat();
+  return [el("p", {class: "quiet"}, kind, up), comment && el("p", {}, comment)];
+}
 
 async function home() {
   const catalogs = await pages(UC + "/catalogs", "catalogs");
@@ -115,7 +125,7 @@ async function home() {
 
 async function catalog(name) {
   const schemas = await pages(UC + "/schemas?catalog_name=" + enc(name), "schemas");
-  show(name, el("h1", {}, name), el("p", {class: "quiet"}, "Catalog"), el("div", {class: "card"},
+  show(name, el("h1", {}, name), about("Catalog", name), el("div", {class: "card"},
     grid(["Schema", "Owner", "Comment"], schemas.map(s => [el("a", {href: "#/schema/" + enc(s.full_name)}, s.name), s.owner, s.comment]),
       "No schema that you may see.")));
 }
@@ -139,7 +149,7 @@ const link = item => item.kind === "table" || item.kind === "volume" || item.kin
 
 async function schema(full) {
   const items = await contents(full);
-  show(full, el("h1", {}, full), el("p", {class: "quiet"}, "Schema"), el("div", {class: "card"},
+  show(full, el("h1", {}, full), about("Schema", full), el("div", {class: "card"},
     grid(["Kind", "Name", "Owner", "Comment"], items.map(i => [el("span", {class: "kind"}, i.kind), link(i), i.owner, i.comment]),
       "Nothing in it that you may see.")));
 }
@@ -172,10 +182,8 @@ async function table(full, tab) {
     const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
     next.focus();
   });
-  const live = el("div", {});
-  show(full, el("h1", {}, full), el("p", {class: "quiet"}, info.comment || "Table"),
-    facts([["Type", info.table_type], ["Format", info.data_source_format], ["Owner", info.owner], ["Changed", time(info.updated_at)]]),
-    live, tabs, panel);
+  const live = facts([["Type", info.table_type], ["Format", info.data_source_format], ["Owner", info.owner], ["Changed", time(info.updated_at)]]);
+  show(full, el("h1", {}, full), about("Table", full, info.comment), live, tabs, panel);
   const fill = {columns: columnsTab, history: historyTab, grants: grantsTab, lineage: lineageTab}[tab];
   await fill(info, full, panel, live).catch(error => {
     if (error.status === 401) throw error;
@@ -191,7 +199,7 @@ async function columnsTab(info, full, panel, live) {
     properties.length > 0 && grid(["Property", "Value"], properties.map(([k, v]) => [el("code", {}, k), el("code", {}, v)]), "")));
   try {
     const log = await ask(OWN + "/tables/" + enc(full) + "/history?limit=1");
-    live.replaceChildren(facts([["Version", count(log.version)], ["Rows", count(log.rows)], ["Size", size(log.bytes)], ["Files", count(log.files)]]));
+    live.append(...facts([["Version", count(log.version)], ["Rows", count(log.rows)], ["Size", size(log.bytes)], ["Files", count(log.files)]]).children);
   } catch { /* without the right to read its data there are no figures of it */ }
 }
 
@@ -237,6 +245,8 @@ async function drawLineage(name, panel) {
   panel.replaceChildren(el("div", {class: "bar"}, toggle, deeper, el("span", {class: "quiet"}, "Choose a table to walk on.")),
     only ? el("div", {class: "card"}, el("p", {class: "quiet"}, "Nothing is known of where it came from, or where it went. Reads and writes by Spark, Ray and the isthmus command show up here."))
       : el("div", {class: "card graph"}, svg));
+  const here = svg.querySelector(".here");   // where the graph is wider than the page
+  if (here) svg.parentElement.scrollLeft += here.getBoundingClientRect().x - svg.parentElement.getBoundingClientRect().x - 40;
 }
 
 async function lineage(name) {
@@ -254,21 +264,49 @@ async function lineage(name) {
   }
 }
 
-async function volume(full) {
+// ---- a volume -------------------------------------------------------------------------------------------------------
+
+const folderLink = (full, folder, label) => el("a", {href: "#/volume/" + enc(full) + (folder && "/" + enc(folder))}, label);
+
+async function volume(full, folder = "") {
   const info = await ask(UC + "/volumes/" + enc(full));
-  show(full, el("h1", {}, full), el("p", {class: "quiet"}, info.comment || "Volume"),
-    facts([["Type", info.volume_type], ["Owner", info.owner], ["Changed", time(info.updated_at)]]),
+  const path = full.replaceAll(".", "/") + (folder && "/" + folder);
+  const steps = folder ? folder.split("/") : [];
+  const trail = el("p", {class: "code", id: "trail"}, folderLink(full, "", "/Volumes/" + full.replaceAll(".", "/")),
+    steps.map((step, i) => [" / ", i + 1 < steps.length ? folderLink(full, steps.slice(0, i + 1).join("/"), step) : step]).flat());
+  const files = el("div", {class: "card", id: "files"}, el("p", {class: "quiet"}, "Loading..."));
+  show(full, el("h1", {}, full), about("Volume", full, info.comment),
+    facts([["Type", info.volume_type], ["Owner", info.owner], ["Changed", time(info.updated_at)]]), trail, files,
     el("div", {class: "card"}, el("p", {class: "quiet"}, "Location"), el("p", {class: "code"}, info.storage_location),
-      el("p", {class: "quiet"}, "Its files"), el("p", {class: "code"}, "isthmus fs ls /Volumes/" + full.replaceAll(".", "/"))));
+      el("p", {class: "quiet"}, "To copy from it"), el("p", {class: "code"}, "isthmus fs cp --recursive /Volumes/" + path + " .")));
+  const url = OWN + "/volumes/" + path.split("/").map(enc).join("/");
+  await fillFolder(url, full, folder, files).catch(error => {
+    if (error.status === 401) throw error;
+    files.replaceChildren(el("p", {role: "alert"}, error.message));
+  });
+}
+
+async function fillFolder(url, full, folder, files) {
+  const rows = [];
+  let page = {};
+  const more = el("button", {type: "button", onclick: () => next().catch(failed)}, "More");
+  async function next() {
+    page = await ask(url + (page.next_start_after ? "?start_after=" + enc(page.next_start_after) : ""));
+    rows.push(...page.folders.map(name => [folderLink(full, (folder && folder + "/") + name, name + "/"), "", ""]));
+    rows.push(...page.objects.map(file => [el("code", {}, file.name), size(file.size), time(file.modified_ms)]));
+    files.replaceChildren(grid(["Name", "Size", "Changed"], rows, folder ? "This folder is empty." : "No files yet."));
+    if (page.folders_truncated) files.append(el("p", {class: "quiet"}, "There are more folders than are shown."));
+    if (page.next_start_after) files.append(more);
+  }
+  await next();
 }
 
 // ---- tree, start ----------------------------------------------------------------------------------------------------
 
-function branch(label, href, load) {
+function branch(label, load) {
   const inside = el("div", {});
   const made = el("details", {}, el("summary", {}, label), inside);
-  made.addEventListener("toggle", async () => {
-    if (!made.open || inside.childNodes.length) return;
+  const fill = async () => {
     try {
       const items = await load();
       inside.replaceChildren(...(items.length ? items : [el("span", {class: "quiet"}, "nothing")]));
@@ -277,23 +315,41 @@ function branch(label, href, load) {
       inside.replaceChildren(el("span", {class: "bad"}, error.message));
     }
     mark();
-  });
+  };
+  let filled;
+  made.fill = () => filled ||= fill();
+  made.addEventListener("toggle", () => made.open && made.fill());
   return made;
+}
+
+// Open the tree down to what is shown.
+async function reveal() {
+  const [, view, name] = location.hash.split("/");
+  if (!["catalog", "schema", "table", "volume", "lineage"].includes(view) || narrow.matches) return;
+  let level = tree;
+  for (const part of decodeURIComponent(name).split(".").slice(0, 2)) {
+    const step = [...level.children].find(child => child.localName === "details" && child.firstChild.textContent === part);
+    if (!step) return;
+    step.open = true;
+    await step.fill();
+    level = step.lastChild;
+  }
 }
 
 async function fillTree() {
   const catalogs = await pages(UC + "/catalogs", "catalogs");
-  tree.replaceChildren(...catalogs.map(c => branch(c.name, "", async () =>
-    (await pages(UC + "/schemas?catalog_name=" + enc(c.name), "schemas")).map(s => branch(s.name, "", async () =>
+  tree.replaceChildren(...catalogs.map(c => branch(c.name, async () =>
+    (await pages(UC + "/schemas?catalog_name=" + enc(c.name), "schemas")).map(s => branch(s.name, async () =>
       (await contents(s.full_name)).map(item => item.kind === "table" || item.kind === "volume" ? link(item)
         : el("span", {class: "quiet"}, item.name)))))));
   tree.hidden = !catalogs.length;
-  if (catalogs.length === 1) tree.firstChild.open = true;
+  if (catalogs.length === 1 && !narrow.matches) tree.firstChild.open = true;
 }
 
 function mark() {
+  const name = location.hash.split("/")[2];
   for (const a of tree.querySelectorAll("a"))
-    location.hash.startsWith(a.getAttribute("href")) ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
+    a.getAttribute("href").split("/")[2] === name ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
 }
 
 const VIEWS = {"": home, catalog, schema, table, volume, lineage, search};
@@ -307,6 +363,7 @@ async function go() {
     if (mine === turn) failed(error);
   }
   mark();
+  await reveal();
 }
 
 async function start() {
