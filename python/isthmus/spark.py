@@ -47,7 +47,7 @@ def settings():
     ($ISTHMUS_CATALOG, else server.json in $ISTHMUS_HOME), so no token is among them."""
     found = {
         "spark.jars": ",".join(jars()),
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension,io.isthmus.spark.VolumePaths",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalog.main": "io.isthmus.spark.IsthmusCatalog",
         "spark.sql.queryExecutionListeners": "io.isthmus.spark.LineageListener",
@@ -58,11 +58,12 @@ def settings():
 
 
 def configure(builder):
-    """Add settings() to a SparkSession.Builder; what it has under spark.jars and spark.jars.packages stays besides."""
+    """Add settings() to a SparkSession.Builder; its own jars, packages, extensions and listeners stay besides."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in settings().items():
         before = builder._options.get(key)
-        joined = before and key in ("spark.jars", "spark.jars.packages", "spark.sql.queryExecutionListeners")
+        joined = before and key in ("spark.jars", "spark.jars.packages", "spark.sql.extensions",
+                                    "spark.sql.queryExecutionListeners")
         builder.config(key, f"{before},{value}" if joined else value)
     return builder
 

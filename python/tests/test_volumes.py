@@ -189,3 +189,99 @@ def test_command_line(volume, tmp_path):
     assert run("rm", "--recursive", f"{volume}/cli").returncode == 0
     assert json.loads(run("ls", f"{volume}/cli", "--json").stdout) == {"objects": [], "folders": []}
     assert run("ls", "/Volumes/main/none").returncode == 1
+
+
+# ---- Spark -----------------------------------------------------------------------------------------------------------
+
+
+def left_behind(folder):
+    return [name for name in fs.VolumeFileSystem().find(folder) if "_temporary" in name or name.endswith(".crc")]
+
+
+def test_spark_writes_what_ray_reads_and_the_other_way(volume, spark, cluster):
+    frame = spark.range(100).selectExpr("id", "concat('t', id) AS text")
+    frame.write.parquet(f"{volume}/spark/parquet")
+    assert cluster.data.read_parquet(f"{volume}/spark/parquet").count() == 100
+    for _ in range(2):
+        frame.repartition(2).write.mode("overwrite").csv(f"dbfs:{volume}/spark/csv", header=True)
+    frame.write.mode("append").partitionBy("text").json(f"/dbfs{volume}/spark/json")
+    assert spark.read.csv(f"/dbfs{volume}/spark/csv", header=True, inferSchema=True).count() == 100
+    assert [row.id for row in spark.read.json(f"{volume}/spark/json/text=t7/").collect()] == [7]
+    assert not left_behind(f"{volume}/spark")
+
+    cluster.data.range(50).write_parquet(f"{volume}/from_ray")
+    assert spark.read.parquet(f"{volume}/from_ray").selectExpr("sum(id)").collect()[0][0] == 1225
+    with fs.open(f"{volume}/deep/x/a b%20é.txt", "w") as file:
+        file.write("line\n" * 500_000)  # more than is read ahead
+    assert spark.read.text(f"{volume}/deep/x").count() == 500_000
+    assert spark.sparkContext.textFile(f"{volume}/deep/*/a*").count() == 500_000
+    paths = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(f"dbfs:{volume}/deep").select("path")
+    assert [row.path for row in paths.collect()] == [f"dbfs:{volume}/deep/x/a b%20é.txt"]
+    spark.range(3).write.csv("dbfs:/plain/csv")
+    assert spark.read.csv("/dbfs/plain/csv").count() == 3
+
+
+def test_spark_by_sql_and_connect(volume, session):
+    folder = f"{volume}/sql-{type(session).__module__}"
+    session.sql(f"INSERT OVERWRITE DIRECTORY '{folder}' USING parquet SELECT id FROM range(10)")
+    assert session.sql(f"SELECT sum(id) FROM parquet.`{folder}`").collect()[0][0] == 45
+
+
+def test_spark_keeps_tables_and_checkpoints_in_volumes(volume, spark):
+    table = f"{volume}/delta"
+    spark.range(10).write.format("delta").save(table)
+    spark.range(10).write.format("delta").mode("append").save(f"dbfs:{table}")
+    spark.sql(f"DELETE FROM delta.`{table}` WHERE id = 3")
+    assert spark.read.format("delta").load(table).count() == 18
+
+    stream = (spark.readStream.format("delta").load(table).writeStream.format("parquet")
+              .option("ignoreDeletes", True).trigger(availableNow=True)
+              .option("checkpointLocation", f"{volume}/stream/checkpoint").start(f"{volume}/stream/out"))
+    stream.awaitTermination(120)
+    assert spark.read.parquet(f"{volume}/stream/out").count() == 18
+    assert not left_behind(f"{volume}/stream") and not os.path.exists("/Volumes")
+
+
+def test_spark_keeps_its_local_files(volume, spark, tmp_path):
+    spark.range(3).write.csv(f"{tmp_path}/local")
+    assert spark.read.csv(f"file://{tmp_path}/local").count() == 3
+    assert any(name.endswith(".crc") for name in os.listdir(tmp_path / "local"))  # Hadoop's own, as ever
+    spark.range(3).write.format("delta").save(f"{tmp_path}/delta")
+    assert spark.read.format("delta").load(f"{tmp_path}/delta").count() == 3
+
+
+def test_spark_tells_what_is_wrong(volume, spark):
+    with pytest.raises(Exception, match="nothing"):
+        spark.read.text(f"{volume}/nothing").count()
+    with pytest.raises(Exception, match="none"):
+        spark.read.text("/Volumes/main/files/none").count()
+    spark.range(1).write.csv(f"{volume}/once")
+    with pytest.raises(Exception, match="already exists"):
+        spark.range(1).write.csv(f"{volume}/once")
+    with pytest.raises(Exception, match="Volume not found"):
+        spark.range(1).write.mode("append").csv("/Volumes/main/files")
+
+
+def test_a_job_that_fails_in_spark_leaves_nothing(volume, spark):
+    with pytest.raises(Exception, match="by zero|DIVIDE_BY_ZERO"):
+        spark.range(100).repartition(2).selectExpr("1 DIV (id - 77) AS x").write.parquet(f"{volume}/failed")
+    assert fs.VolumeFileSystem().find(f"{volume}/failed") == []
+
+
+def test_spark_asks_as_the_session(volume, spark):
+    """Each session's token counts, in a JVM that has several."""
+    connection = catalog.connect()
+    connection.create_user("spark@example.org")
+    for privilege, kind, target in (("USE CATALOG", "catalog", "main"), ("USE SCHEMA", "schema", "main.files"),
+                                    ("READ VOLUME", "volume", "main.files.raw")):
+        connection.grant(privilege, kind, target, to="spark@example.org")
+    spark.range(5).write.csv(f"{volume}/shared")
+    other = spark.newSession()
+    other.conf.set("spark.sql.catalog.main.token", connection.create_token("spark@example.org", days=1))
+    assert other.read.csv(f"{volume}/shared").count() == 5
+    with pytest.raises(Exception, match="WRITE VOLUME"):
+        other.range(5).write.csv(f"{volume}/by_spark")
+    other.conf.set("spark.sql.catalog.main.token", "dapi-wrong")
+    with pytest.raises(Exception, match="401"):
+        other.read.csv(f"{volume}/shared")
+    spark.range(5).write.mode("overwrite").csv(f"{volume}/shared")

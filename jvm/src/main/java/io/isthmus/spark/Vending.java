@@ -6,7 +6,11 @@ import io.unitycatalog.client.auth.TokenProvider;
 import io.unitycatalog.hadoop.UCCredentialHadoopConfs;
 import io.unitycatalog.hadoop.UCCredentialHadoopConfs.PathOperation;
 import io.unitycatalog.hadoop.UCCredentialHadoopConfs.TableOperation;
+import java.net.InetAddress;
 import java.net.URI;
+import java.net.UnknownHostException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -16,9 +20,11 @@ import org.apache.spark.sql.SparkSession;
  * Leave to touch the files of a table, which the server gives or refuses by the grants of the token's principal.
  *
  * For a location in a cloud it comes with credentials, as settings for Hadoop's file systems; Unity Catalog's providers
- * in them renew the credentials while a job runs, on executors too. For any other location leave is all there is. It is
- * asked anew each time, so that a grant that is taken back holds at once; credentials are kept for half of their life,
- * for Delta takes the same table with other settings for another table and would read its log again.
+ * in them renew the credentials while a job runs, on executors too. A folder of this machine that this process may touch
+ * itself is touched by its path, and leave is all there is: it is asked anew each time, so that a grant that is taken
+ * back holds at once. Any other folder is reached by the server's file gateway ({@link GatewayFileSystem}). Credentials
+ * are kept for half of their life, for Delta takes the same table with other settings for another table and would read
+ * its log again.
  */
 final class Vending {
     private static final long UNDATED_MS = 300_000;
@@ -63,7 +69,9 @@ final class Vending {
             .put("operation", key.operation));
         if (!reply.hasNonNull("aws_temp_credentials") && !reply.hasNonNull("azure_user_delegation_sas")
             && !reply.hasNonNull("gcp_oauth_token")) {
-            return Map.of();
+            boolean byPath = !reply.hasNonNull("isthmus_file_token") || isOpen(location.getPath(),
+                !key.operation.equals("READ"));
+            return byPath ? Map.of() : byGateway(key, location);
         }
         Map<String, String> settings = new HashMap<>();
         try {
@@ -79,6 +87,43 @@ final class Vending {
         long now = System.currentTimeMillis();
         long life = reply.hasNonNull("expiration_time") ? (reply.get("expiration_time").asLong() - now) / 2 : UNDATED_MS;
         kept.put(key, new Kept(settings, now + life));
+        return settings;
+    }
+
+    /** May this process read, or change, a table's folder by itself, or make it where it is not there yet? */
+    private boolean isOpen(String folder, boolean write) {
+        Path log = Path.of(folder, "_delta_log");
+        if (Files.exists(log)) {
+            return isOpen(log, write) && isOpen(log.getParent(), write);
+        }
+        Path above = log;
+        while (above.getParent() != null && !Files.exists(above)) {
+            above = above.getParent();
+        }
+        return isHere() && Files.isExecutable(above) && (!write || Files.isWritable(above));
+    }
+
+    private static boolean isOpen(Path folder, boolean write) {
+        return Files.isReadable(folder) && Files.isExecutable(folder) && (!write || Files.isWritable(folder));
+    }
+
+    /** Does the server run on this machine, so that its paths are ours? */
+    private boolean isHere() {
+        try {
+            return InetAddress.getByName(URI.create(server.uri).getHost()).isLoopbackAddress();
+        } catch (UnknownHostException e) {
+            return false;
+        }
+    }
+
+    private Map<String, String> byGateway(Key key, URI location) {
+        Map<String, String> settings = new HashMap<>(LocalOrGatewayFileSystem.SETTINGS);
+        settings.put(GatewayFileSystem.ROOT, location.getPath().replaceFirst("(?<=.)/+$", ""));
+        settings.put(GatewayFileSystem.KIND,
+            (key.operation.equals("PATH_CREATE_TABLE") ? Gateway.Kind.NEW_TABLE : Gateway.Kind.TABLE).name());
+        settings.put(GatewayFileSystem.ID, key.target);
+        settings.put(GatewayFileSystem.SERVER, server.settings().get("uri"));
+        settings.put(GatewayFileSystem.TOKEN, server.settings().get("token"));
         return settings;
     }
 
