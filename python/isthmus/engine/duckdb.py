@@ -10,6 +10,7 @@ import contextlib
 import re
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 try:
     import duckdb
@@ -26,7 +27,7 @@ from isthmus.engine.policies import PolicedDataset
 from isthmus.engine.tables import Tables
 
 BATCH_ROWS = 32768
-PLANS_KEPT = 512
+PLANS_KEPT = 128
 MEMORY_SHARE = 0.7  # of the worker's memory is DuckDB's; the rest is for Python, Arrow and what is read ahead
 
 
@@ -98,19 +99,20 @@ class Engine:
     # ---- plans
 
     def _plan(self, statement, tree):
-        key = (statement.statement, statement.catalog, statement.schema, statement.user, tuple(statement.groups), repr(statement.parameters))
+        key = (statement.statement, statement.catalog, statement.schema, statement.user, tuple(statement.groups),
+               repr(statement.parameters))
         plan = self._plans.pop(key, None)
         if plan is None or not plan.still_holds(statement):
             plan = self._make_plan(statement, tree.copy())
         self._plans[key] = plan
         while len(self._plans) > PLANS_KEPT:
-            self._plans.popitem(last=False)
+            self._plans.popitem(last=False)[1].drop_session()
         return plan
 
     def _make_plan(self, statement, tree):
         told = _Recorder(statement)
-        dialect.bind_parameters(tree, statement.statement, statement.parameters)
         dialect.name_outputs(tree)
+        dialect.bind_parameters(tree, statement.statement, statement.parameters)
         dialect.bind_session(tree, statement)
         dialect.name_functions(tree)
         planner = Planner(told)
@@ -159,6 +161,30 @@ class Plan:
         self.relations = relations
         self.questions = questions
         self.lineage = lineage
+        self._session = None
+
+    def take_session(self, database, datasets):
+        """A connection on which the relations are registered: that of the last statement with this plan, or a new one."""
+        session, self._session = self._session, None
+        if session is not None and not session.fits(datasets):
+            session.close()
+            session = None
+        session = session or Session(database, self, datasets)
+        for slot, dataset in zip(session.slots, datasets):
+            slot.dataset = dataset
+        return session
+
+    def keep_session(self, session):
+        """Have it back. It holds no rows: only SELECT ran there, for the same principal."""
+        self.drop_session()
+        for slot in session.slots:
+            slot.dataset = None
+        self._session = session
+
+    def drop_session(self):
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     reads_views = property(lambda self: any(entry.get("via") for asked, _ in self.questions for entry in asked))
 
@@ -169,6 +195,45 @@ class Plan:
     def still_holds(self, statement):
         """Ask again what was asked: grants and tables may have changed."""
         return all(statement.resolve(asked)[0] == answer for asked, answer in self.questions)
+
+
+class Session:
+    """A connection for the statements of one plan, one after the other: to register and to bind takes DuckDB longer than to
+    run a small query."""
+
+    def __init__(self, database, plan, datasets):
+        self.sql = plan.sql
+        self.slots = [_Slot(dataset.schema) for dataset in datasets]
+        self.connection = database.cursor()
+        self._query = None
+        for relation, slot in zip(plan.relations, self.slots):
+            self.connection.register(relation.relation, slot)
+
+    def fits(self, datasets):
+        return all(slot.schema.equals(dataset.schema) for slot, dataset in zip(self.slots, datasets))
+
+    def query(self):
+        """The query, bound."""
+        if self._query is None:
+            self._query = self.connection.sql(self.sql)
+        return self._query
+
+    def close(self):
+        self._query = None
+        self.connection.close()
+
+
+class _Slot(ds.Dataset):
+    """What is registered: the dataset of the statement that runs."""
+
+    def __init__(self, schema):
+        self._schema = schema
+        self.dataset = None
+
+    schema = property(lambda self: self._schema)
+
+    def scanner(self, *args, **options):
+        return self.dataset.scanner(*args, **options)
 
 
 class _Recorder:
@@ -191,40 +256,48 @@ class _Recorder:
 
 
 class Run:
-    """A plan with its connection, on which its relations are registered. Policed tables are read on connections besides."""
+    """A plan that runs for a statement. Policed tables are read on connections besides."""
 
     def __init__(self, engine, statement, plan):
         self.engine = engine
         self.statement = statement
         self.plan = plan
         self.failure = None  # what reading a table failed by: DuckDB tells it in other words
-        self.connection = engine.database.cursor()
-        self._connections = [self.connection]
+        self._besides = []
+        self._datasets = {}
         try:
-            self._register()
+            self.session = plan.take_session(engine.database, [self._shared(relation) for relation in plan.relations])
         except BaseException:
-            self.close()
+            self._close_besides()
             raise
+        self.connection = self.session.connection
 
     def translating(self):
         return translating(self.statement, self.plan, self)
 
     def interrupt(self):
-        for connection in self._connections:
+        for connection in (self.connection, *self._besides):
             connection.interrupt()
 
-    def close(self):
-        for connection in self._connections:
-            connection.close()
+    def close(self, whole=False):
+        """End. `whole`: all went well, and the session can be used again."""
+        self._close_besides()
+        if whole:
+            self.plan.keep_session(self.session)
+        else:
+            self.session.close()
         self.engine.done(self)
 
-    def _register(self):
-        datasets = {}
-        for relation in self.plan.relations:
-            key = (relation.full_name, relation.version, relation.timestamp)
-            if key not in datasets:
-                datasets[key] = self._dataset(relation)
-            self.connection.register(relation.relation, datasets[key])
+    def _close_besides(self):
+        for connection in self._besides:
+            connection.close()
+
+    def _shared(self, relation):
+        """Two names for one table at one version are one dataset: a statement sees one version of it."""
+        key = (relation.full_name, relation.version, relation.timestamp)
+        if key not in self._datasets:
+            self._datasets[key] = self._dataset(relation)
+        return self._datasets[key]
 
     def _dataset(self, relation):
         dataset = self.engine.tables.dataset(relation, self._time(relation))
@@ -240,14 +313,14 @@ class Run:
         sql = f"SELECT epoch_ms(CAST({dialect.to_duckdb(relation.timestamp)} AS TIMESTAMPTZ))"
         functions.check(self.engine.database, sql, ())
         try:
-            return self.connection.execute(sql).fetchall()[0][0]
+            return self.engine.database.execute(sql).fetchall()[0][0]
         except duckdb.Error:
             raise StatementError("INVALID_STATEMENT", f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
 
     def _read_policed(self, sql, dataset, name):
         functions.check(self.engine.database, sql, [PolicedDataset.RELATION])
         connection = self.engine.database.cursor()
-        self._connections.append(connection)
+        self._besides.append(connection)
         connection.register(PolicedDataset.RELATION, dataset)
         with self._failing_of(name):
             reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
@@ -277,10 +350,11 @@ class Result:
 
     def __init__(self, run, assign):
         self._run = run
+        self._whole = False
         self.lineage = run.plan.lineage
         run.statement.check()
         with run.translating():
-            relation = run.connection.sql(run.plan.sql)
+            relation = run.session.query()
             if assign is not None:
                 columns = assign(relation.columns, list(map(str, relation.types)))
                 relation = run.connection.sql(f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source")
@@ -297,10 +371,11 @@ class Result:
             for batch in self._reader:
                 yield batch if same else pa.record_batch(
                     [_cast(column, type) for column, type in zip(batch.columns, self.schema.types)], schema=self.schema)
+        self._whole = True
 
     def close(self):
         self._reader.close()
-        self._run.close()
+        self._run.close(self._whole)
 
 
 _WIDER = {
