@@ -5,6 +5,9 @@ table's id, so a name that passes to another table opens that one.
 """
 
 import collections
+import contextlib
+
+import pyarrow.dataset as ds
 
 from isthmus import errors, native
 from isthmus.catalog import Catalog
@@ -12,6 +15,7 @@ from isthmus.dataset import DeltaDataset
 from isthmus.engine.errors import StatementError, unsupported
 
 STORES_KEPT = 512
+SMALL_BYTES, SMALL_ROWS, SMALL_KEPT = 256 << 10, 20_000, 64  # of tables that stay in memory
 
 
 class Tables:
@@ -20,17 +24,31 @@ class Tables:
     def __init__(self, host):
         self.catalog = Catalog(host["host"], token=host["token"], ca_file=host.get("ca_file"))
         self._stores = collections.OrderedDict()
+        self._small = collections.OrderedDict()
 
     def dataset(self, relation, timestamp_ms=None):
         """The rows of a planner.Relation as of its version, or as of a time, or as of now."""
         form = relation.info.get("data_source_format") or "DELTA"
         if form != "DELTA":
             raise unsupported(f"Reading the {form} table {relation.full_name}")
-        try:
+        with failing(relation.full_name):
             snapshot = native.Snapshot(self._store(relation), relation.version, timestamp_ms)
-        except errors.IsthmusError as error:
-            raise table_error(relation.full_name, error) from None
-        return DeltaDataset(snapshot)
+        return self._in_memory(relation, snapshot) or DeltaDataset(snapshot)
+
+    def _in_memory(self, relation, snapshot):
+        """The rows of a small table that was read before at this version: to open its files again takes longer than to
+        run a small query."""
+        if snapshot.size_bytes > SMALL_BYTES or not 0 <= (snapshot.rows or 0) <= SMALL_ROWS:
+            return None
+        key = (snapshot.uri, snapshot.table_id, snapshot.version)
+        seen, rows = self._small.pop(key, (False, None))
+        if seen and rows is None:
+            with failing(relation.full_name):
+                rows = ds.InMemoryDataset(snapshot.to_arrow())
+        self._small[key] = (True, rows)
+        while len(self._small) > SMALL_KEPT:
+            self._small.popitem(last=False)
+        return rows
 
     def _store(self, relation):
         key = relation.info.get("table_id") or relation.full_name
@@ -39,6 +57,15 @@ class Tables:
         while len(self._stores) > STORES_KEPT:
             self._stores.popitem(last=False)
         return store
+
+
+@contextlib.contextmanager
+def failing(name):
+    """Turn the library's errors into a statement's."""
+    try:
+        yield
+    except errors.IsthmusError as error:
+        raise table_error(name, error) from None
 
 
 def table_error(name, error):

@@ -48,7 +48,7 @@ class Target:
             return native.TableStore(self.engine.catalog(self.statement), self.full_name, operation)
 
     def failing(self):
-        return _failing(self.full_name)
+        return tables.failing(self.full_name)
 
     def write(self, schema, batches, mode, **options):
         """Commit rows as one version; the CommitResult."""
@@ -93,20 +93,6 @@ class _Source:
         except StatementError as error:
             self.failure = error
             raise
-
-
-class _failing:
-    """Turns the library's errors into a statement's."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, errors.IsthmusError):
-            raise tables.table_error(self.name, error) from None
 
 
 def _only(tree, *known):
