@@ -45,10 +45,12 @@ typedef struct ist_server_options {
     const char *tls_cert;     /* PEM file, the server's certificate first; NULL for none: then plain HTTP on loopback */
     const char *tls_key;      /* PEM file of its key; needed with tls_cert */
     const ist_warehouse_options *warehouses; /* NULL: none */
+    uint32_t audit_days;    /* an entry of the audit log is kept so long; 0 for 90 */
+    uint32_t audit_entries; /* and at most so many of them, the newest; 0 for 1,000,000 */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, 0 }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid

@@ -151,6 +151,10 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
         status = ist_catalog_open(&options, &server->catalog, err);
     if (status == IST_OK)
         status = ist__principals_admit(ist__server_local(server), server->note.token, err);
+    if (status == IST_OK && given->audit_days)
+        ist__server_local(server)->audit_days = given->audit_days;
+    if (status == IST_OK && given->audit_entries)
+        ist__server_local(server)->audit_entries = given->audit_entries;
     if (status == IST_OK && given->storage_config)
         status = ist__vend_configure(server->catalog, given->storage_config, err);
     ist_buffer_free(&uri);

@@ -1,6 +1,7 @@
 /* test_server.c: `isthmus serve` seen from outside: HTTP by libcurl, and the files of its home. */
 #include "testing.h"
 
+#include "catalog/catalog_internal.h"
 #include "isthmus/buffer.h"
 #include "isthmus/catalog.h"
 #include "isthmus/server.h"
@@ -364,14 +365,11 @@ static int serve(char *home)
         pause();
 }
 
-/* A killed server leaves nothing in the way of the next, and its acknowledged changes. */
-static void test_server_server__starts_after_sigkill(void **state)
+/* A server in a process of its own, which made the catalog `survivor` before it was ready. */
+static pid_t serve_in_child(fixture *f)
 {
-    fixture *f = *state;
     int ends[2];
     char ready = 0;
-    ist_server_stop(f->server);
-    f->server = NULL;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
@@ -381,15 +379,27 @@ static void test_server_server__starts_after_sigkill(void **state)
     }
     close(ends[1]);
     assert_int_equal(read(ends[0], &ready, 1), 1);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
     close(ends[0]);
     assert_int_equal(ready, '!');
+    return child;
+}
+
+/* A killed server leaves nothing in the way of the next, and its acknowledged changes. */
+static void test_server_server__starts_after_sigkill(void **state)
+{
+    fixture *f = *state;
+    ist_server_stop(f->server);
+    f->server = NULL;
+    pid_t child = serve_in_child(f);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
     start(f);
     assert_int_equal(get(f, API "/catalogs/survivor"), 200);
 }
 
-/* Clients at work while the server stops: each call is answered whole or not taken on; what was answered is kept. */
+/* Clients at work while the server ends: each call is answered whole or not taken on; what was answered is kept. */
+
+enum { WORKERS = 6 };
 
 typedef struct worker {
     pthread_t thread;
@@ -399,14 +409,18 @@ typedef struct worker {
     ist_error err;
 } worker;
 
+/* Through the server.json of whoever serves the home. */
 static void *create_until_stopped(void *payload)
 {
     worker *w = payload;
     ist_catalog *catalog = NULL;
     ist_catalog_options options = IST_CATALOG_OPTIONS_INIT;
-    char *token = read_home(w->f, "token");
-    options.uri = ist_server_url(w->f->server);
-    options.token = token;
+    ist__server_note note;
+    if (ist__server_note_read(w->f->home, &note, &w->err) != IST_OK)
+        return NULL;
+    options.uri = note.url;
+    options.token = note.token;
+    options.timeout_ms = 2000; /* nobody comes back */
     if (ist_catalog_open(&options, &catalog, &w->err) == IST_OK)
         for (;;) {
             char body[100];
@@ -416,37 +430,63 @@ static void *create_until_stopped(void *payload)
             w->done++;
         }
     ist_catalog_free(catalog);
-    free(token);
     return NULL;
 }
 
-static void test_server_server__stops_gracefully(void **state)
+static void start_workers(fixture *f, worker workers[WORKERS])
 {
-    fixture *f = *state;
-    enum { WORKERS = 6 };
-    worker workers[WORKERS] = {0};
     for (int i = 0; i < WORKERS; i++) {
         workers[i] = (worker){.f = f, .number = i};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, create_until_stopped, &workers[i]), 0);
     }
     usleep(300000);
-    ist_server *server = f->server;
-    ist_server_stop(server);
-    for (int i = 0; i < WORKERS; i++) {
+}
+
+static int get_of_worker(fixture *f, const worker *w, int number)
+{
+    char path[200];
+    snprintf(path, sizeof path, API "/schemas/main.w%d_%d", w->number, number);
+    return get(f, path);
+}
+
+/* Wait for them; after the next start everything that was answered is there. */
+static void check_workers(fixture *f, worker workers[WORKERS])
+{
+    for (int i = 0; i < WORKERS; i++)
         pthread_join(workers[i].thread, NULL);
-        assert_int_equal(workers[i].err.status, IST_RETRYABLE);
-        assert_non_null(strstr(workers[i].err.message, "cannot reach"));
-    }
     start(f);
     for (int i = 0; i < WORKERS; i++) {
-        char path[200];
+        assert_int_equal(workers[i].err.status, IST_RETRYABLE);
         assert_true(workers[i].done > 0);
-        for (int n = 0; n < workers[i].done; n++) {
-            snprintf(path, sizeof path, API "/schemas/main.w%d_%d", i, n);
-            assert_int_equal(get(f, path), 200);
-        }
-        snprintf(path, sizeof path, API "/schemas/main.w%d_%d", i, workers[i].done);
-        assert_int_equal(get(f, path), 404);
+        for (int n = 0; n < workers[i].done; n++)
+            assert_int_equal(get_of_worker(f, &workers[i], n), 200);
+    }
+}
+
+static void test_server_server__keeps_what_it_answered_before_sigkill(void **state)
+{
+    fixture *f = *state;
+    worker workers[WORKERS];
+    ist_server_stop(f->server);
+    f->server = NULL;
+    pid_t child = serve_in_child(f);
+    start_workers(f, workers);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    check_workers(f, workers);
+}
+
+static void test_server_server__stops_gracefully(void **state)
+{
+    fixture *f = *state;
+    worker workers[WORKERS];
+    start_workers(f, workers);
+    ist_server *server = f->server;
+    ist_server_stop(server);
+    check_workers(f, workers);
+    for (int i = 0; i < WORKERS; i++) {
+        assert_non_null(strstr(workers[i].err.message, "cannot reach"));
+        assert_int_equal(get_of_worker(f, &workers[i], workers[i].done), 404);
     }
 }
 
@@ -465,6 +505,7 @@ int main(int argc, char **argv)
         served(test_server_server__is_found_by_clients),
         served(test_server_server__refuses_bad_options),
         served(test_server_server__starts_after_sigkill),
+        served(test_server_server__keeps_what_it_answered_before_sigkill),
         served(test_server_server__stops_gracefully),
     };
     return run_group(tests, argc, argv);
