@@ -95,7 +95,7 @@ IST_API void ist_statement_free(ist_statement *statement);
  * Wait until it has succeeded.
  *   wait_ms  most time to wait; -1 for as long as it takes
  *   state    receives the state; NULL where wait_ms is -1 and errors say enough. Not SUCCEEDED with IST_OK: time is up
- * Errors: what the statement failed with: IST_BAD_INPUT (SQL; err->where is "line 1, position 8", both from 1, where
+ * Errors: what the statement failed with: IST_BAD_INPUT (SQL; err->where is "line 1, pos 8", both from 1, where
  * the message tells it), IST_FORBIDDEN, IST_NOT_FOUND, IST_NO_MEMORY...; IST_CANCELLED; IST_RETRYABLE (timeout_ms are
  * over, or the server stays away).
  */

@@ -24,11 +24,12 @@ from isthmus.errors import (AlreadyExistsError, BadInputError, CancelledError, C
                             UnauthenticatedError, UnsupportedError)
 from isthmus.openlineage import lineage
 from isthmus.services import daemon_counters, start, stop
+from isthmus.warehouse import read_databricks_tables, read_sql, sql
 
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
-__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "lineage", "daemon_counters", "start", "stop", "spark",
-           "ray", "catalog", "AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError",
+__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "sql", "read_sql", "read_databricks_tables", "lineage",
+           "daemon_counters", "start", "stop", "spark", "ray", "catalog", "AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError",
            "InternalError", "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError",
            "UnauthenticatedError", "UnsupportedError"]
 

@@ -44,6 +44,8 @@ _ERRNO = {
     errno.EINVAL: errors.BadInputError,
     errno.ECANCELED: errors.CancelledError,
     errno.ENOMEM: errors.NoMemoryError,
+    errno.EPERM: errors.UnauthenticatedError,
+    errno.ESTALE: errors.ConflictError,
 }
 MODES = {
     "append": lib.IST_WRITE_APPEND,
@@ -529,6 +531,117 @@ class Writer(Handle):
     def finish(self):
         """The add actions, one JSON object per line."""
         return text(lib.ist_writer_finish, self.pointer)
+
+
+# ---- statements on a warehouse -----------------------------------------------------------------------------------------
+
+COMPRESSIONS = {
+    None: lib.IST_STATEMENT_COMPRESSION_AUTO,
+    "none": lib.IST_STATEMENT_COMPRESSION_NONE,
+    "lz4": lib.IST_STATEMENT_COMPRESSION_LZ4,
+}
+
+
+class Statement(Handle):
+    """ist_statement: one that was submitted. Closed while it runs, it is cancelled.
+
+    parameters   [(name, text or None, type or None)]
+    """
+
+    def __init__(self, connection, text, parameters=(), compression=None, /, **members):
+        options, kept = _statement_options(members)
+        kept.append([(_c(name), _c(value), _c(type)) for name, value, type in parameters])
+        array = ffi.new("ist_statement_parameter[]", kept[-1])
+        options.parameters, options.parameter_count = array, len(kept[-1])
+        options.compression = COMPRESSIONS[compression]
+        self._begin(connection, lib.ist_statement_submit, _c(text), options)
+
+    @classmethod
+    def open(cls, connection, id):
+        """One that was submitted elsewhere."""
+        self = cls.__new__(cls)
+        options, _ = _statement_options({})
+        self._begin(connection, lib.ist_statement_open, _c(id), options)
+        return self
+
+    def _begin(self, connection, function, text, options):
+        self.connection = connection
+        out = ffi.new("ist_statement **")
+        try:
+            call(function, connection.pointer, text, options, out)
+        except BaseException:  # Ctrl-C comes when the call has returned
+            lib.ist_statement_free(out[0])
+            raise
+        self._own(out[0], lib.ist_statement_free)
+
+    id = property(lambda self: _string(lib.ist_statement_id(self.pointer)))
+    rows = property(lambda self: lib.ist_statement_row_count(self.pointer))
+    is_truncated = property(lambda self: lib.ist_statement_is_truncated(self.pointer))
+    schema = property(lambda self: _schema(lib.ist_statement_schema, self.pointer))
+
+    def wait(self):
+        """Until it has succeeded. Ctrl-C cancels it."""
+        if self._ended():
+            return
+        failure = []
+        thread = threading.Thread(target=self._wait_in_thread, args=(failure,), daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.2)
+        except BaseException:
+            self.cancel()
+            thread.join()
+            raise
+        if failure:
+            raise failure[0]
+
+    def _ended(self):
+        state = ffi.new("ist_statement_state *")
+        call(lib.ist_statement_wait, self.pointer, 0, state)
+        return state[0] == lib.IST_STATEMENT_SUCCEEDED
+
+    def _wait_in_thread(self, failure):
+        try:
+            call(lib.ist_statement_wait, self.pointer, -1, ffi.NULL)
+        except errors.IsthmusError as error:
+            failure.append(error)
+
+    def cancel(self):
+        call(lib.ist_statement_cancel, self.pointer)
+
+    def manifest(self):
+        return json.loads(text(lib.ist_statement_manifest, self.pointer))
+
+    def read(self):
+        stream = ffi.new("struct ArrowArrayStream *")
+        call(lib.ist_statement_read, self.pointer, stream)
+        return _import_stream(stream, self)
+
+    def tasks(self):
+        """[(task as JSON text, rows, bytes)]: what other processes give to read_chunk. They hold a secret."""
+        return [(text(lib.ist_statement_chunk_task, self.pointer, i), lib.ist_statement_chunk_rows(self.pointer, i),
+                 lib.ist_statement_chunk_bytes(self.pointer, i))
+                for i in range(lib.ist_statement_chunk_count(self.pointer))]
+
+
+def _statement_options(members):
+    """(options, what keeps them alive)."""
+    options, kept = ffi.new("ist_statement_options *", lib.ist_statement_options_init()), []
+    for key, value in members.items():
+        if isinstance(value, str):
+            value = _c(value)
+            kept.append(value)
+        if value is not None:
+            setattr(options, key, value)
+    return options, kept
+
+
+def read_chunk(task, catalog=None):
+    """Fetch a chunk by its task, as whoever submitted the statement, or by a catalog's connection."""
+    stream = ffi.new("struct ArrowArrayStream *")
+    call(lib.ist_statement_task_read, catalog.pointer if catalog else ffi.NULL, _c(task), stream)
+    return _import_stream(stream)
 
 
 # ---- the node's exchange ---------------------------------------------------------------------------------------------

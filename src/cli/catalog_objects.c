@@ -82,7 +82,8 @@ ist_status cli_catalog_list_all(ist_catalog *catalog, const cli_kind_of_object *
 static ist_status append_value(yyjson_val *value, const char *key, ist_buffer *out, ist_error *err)
 {
     size_t size = strlen(key);
-    bool time = (size > 3 && strcmp(key + size - 3, "_at") == 0) || (size > 5 && strcmp(key + size - 5, "_time") == 0);
+    bool time = (size > 3 && strcmp(key + size - 3, "_at") == 0) || (size > 5 && strcmp(key + size - 5, "_time") == 0) ||
+                (size > 8 && strcmp(key + size - 8, "_time_ms") == 0);
     char text[32];
     if (yyjson_is_str(value))
         return ist_buffer_append(out, yyjson_get_str(value), yyjson_get_len(value), err);

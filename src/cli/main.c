@@ -36,6 +36,7 @@ static const cli_command commands[] = {
     {"fs cat", cmd_fs_cat, "Print files", &cmd_fs_cat_page},
     {"fs cp", cmd_fs_cp, "Copy files between volumes, buckets and this machine", &cmd_fs_cp_page},
     {"fs rm", cmd_fs_rm, "Remove files", &cmd_fs_rm_page},
+    {"sql", cmd_sql, "Run a SQL statement on a warehouse", &cmd_sql_page},
     {"lineage", cmd_lineage, "Show what a table was made from, and what from it", &cmd_lineage_page},
     {"run", cmd_run, "Run a Python script that uses Ray and Spark", &cmd_run_page},
     {"serve", cmd_serve, "Run the catalog server", &cmd_serve_page},

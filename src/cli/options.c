@@ -155,19 +155,25 @@ bool cli_choice_at(const char *choices, size_t i, const char **start, size_t *si
     }
 }
 
+static ist_status add_word(cli_list *list, const char *text, size_t size, ist_error *err)
+{
+    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (items)
+        list->items = items;
+    if (!items || !(items[list->count] = strndup(text, size)))
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+    list->count++;
+    return IST_OK;
+}
+
 static ist_status add_words(cli_list *list, const char *text, ist_error *err)
 {
     for (const char *word = text;; word++) {
         size_t size = strcspn(word, ",");
-        char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-        if (items)
-            list->items = items;
-        if (!items || !(items[list->count] = strndup(word, size)))
-            return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-        list->count++;
+        ist_status status = add_word(list, word, size, err);
         word += size;
-        if (!*word)
-            return IST_OK;
+        if (status != IST_OK || !*word)
+            return status;
     }
 }
 
@@ -205,6 +211,8 @@ static ist_status set_value(cli_call *call, const cli_option *option, void *base
     }
     case CLI_LIST:
         return add_words(member, text, err);
+    case CLI_TEXTS:
+        return add_word(member, text, strlen(text), err);
     }
     return ist_error_set(err, IST_INTERNAL, 0, NULL, "option --%s has no kind", option->name);
 }
@@ -347,7 +355,7 @@ void cli_call_free(cli_call *call)
     bool common;
     const cli_option *option;
     for (size_t i = 0; call->command && call->values && (option = cli_option_at(call->command->page, i, &common)); i++)
-        if (option->kind == CLI_LIST) {
+        if (option->kind == CLI_LIST || option->kind == CLI_TEXTS) {
             cli_list *list = (cli_list *)((char *)call->values + option->offset);
             for (size_t j = 0; j < list->count; j++)
                 free(list->items[j]);

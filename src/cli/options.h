@@ -21,7 +21,8 @@ typedef enum cli_kind {
     CLI_TEXT,   /* const char * */
     CLI_NUMBER, /* int64_t between min and max; -1 when neither given nor with a default */
     CLI_CHOICE, /* int: index of the word among those of `value`, which are divided by '|' */
-    CLI_LIST    /* cli_list: words divided by commas; may be repeated */
+    CLI_LIST,   /* cli_list: words divided by commas; may be repeated */
+    CLI_TEXTS   /* cli_list: a text each time it is given, commas and all */
 } cli_kind;
 
 typedef struct cli_list {

@@ -310,6 +310,13 @@ void cli_progress_bytes(cli_progress *progress, int64_t bytes)
                 cli_bytes((int64_t)((double)bytes / seconds), rate));
 }
 
+void cli_progress_time(cli_progress *progress)
+{
+    double seconds;
+    if (is_due(progress, &seconds))
+        fprintf(stderr, "\r\033[K%s: %.0f s", progress->what, seconds);
+}
+
 void cli_progress_end(cli_progress *progress)
 {
     if (progress->on && progress->shown_us != progress->started_us)

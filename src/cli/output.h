@@ -56,6 +56,8 @@ typedef struct cli_progress {
 void cli_progress_start(cli_progress *progress, const cli_call *call, const char *what);
 void cli_progress_rows(cli_progress *progress, int64_t rows);
 void cli_progress_bytes(cli_progress *progress, int64_t bytes);
+/* How long it takes already. */
+void cli_progress_time(cli_progress *progress);
 void cli_progress_end(cli_progress *progress);
 
 /* Something worth knowing that is no error: "isthmus: <text>" on standard error, not with --quiet. */

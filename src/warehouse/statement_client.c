@@ -22,7 +22,7 @@
 enum {
     WAIT_S = 5,
     PAUSE_FIRST_MS = 20,
-    PAUSE_MAX_MS = 1000,
+    PAUSE_MAX_MS = 500,
     CANCEL_TIMEOUT_MS = 5000, /* of the request that ends a statement nobody waits for */
     THREADS_DEFAULT = 4,
     MEMORY_DEFAULT = 256 << 20,
@@ -34,6 +34,7 @@ struct ist_statement {
     int64_t deadline_us; /* 0 for none */
     int64_t memory_bytes;
     int threads;
+    int64_t pause_ms; /* before the next poll */
     pthread_mutex_t mutex; /* guards `reply` until it has ended, and stopped */
     bool stopped;          /* cancelled here */
     ist__statement_reply reply;
@@ -131,6 +132,7 @@ static ist_status new_statement(ist_catalog *catalog, const ist_statement_option
     self->catalog = catalog;
     self->deadline_us = options->timeout_ms ? ist__monotonic_us() + options->timeout_ms * 1000 : 0;
     self->memory_bytes = options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
+    self->pause_ms = PAUSE_FIRST_MS;
     self->threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
     *out = self;
     return IST_OK;
@@ -266,7 +268,6 @@ static ist_status outcome(ist_statement *self, ist_error *err)
 ist_status ist_statement_wait(ist_statement *statement, int64_t wait_ms, ist_statement_state *state, ist_error *err)
 {
     int64_t until_us = wait_ms < 0 ? 0 : ist__monotonic_us() + wait_ms * 1000;
-    int64_t pause_ms = PAUSE_FIRST_MS;
     until_us = earlier(statement->deadline_us, until_us);
     while (!has_ended(statement)) {
         bool waited;
@@ -281,8 +282,9 @@ ist_status ist_statement_wait(ist_statement *statement, int64_t wait_ms, ist_sta
         IST_TRY(poll_once(statement, until_us, &waited, err));
         if (has_ended(statement) || waited)
             continue;
-        pause_until(pause_ms, until_us);
-        pause_ms = pause_ms * 3 / 2 < PAUSE_MAX_MS ? pause_ms * 3 / 2 : PAUSE_MAX_MS;
+        pause_until(statement->pause_ms, until_us);
+        int64_t longer_ms = statement->pause_ms * 3 / 2;
+        statement->pause_ms = longer_ms < PAUSE_MAX_MS ? longer_ms : PAUSE_MAX_MS;
     }
     if (state)
         *state = statement->reply.state;

@@ -221,7 +221,7 @@ static void find_place(const char *message, char out[64])
     out[0] = '\0';
     for (const char *at = message; (at = strstr(at, "(line ")) != NULL; at++)
         if (sscanf(at, "(line %9u, pos %9u)", &line, &position) == 2)
-            snprintf(out, 64, "line %u, position %u", line, position);
+            snprintf(out, 64, "line %u, pos %u", line, position);
 }
 
 /* Why there is no result: one line, whatever the server wrote. */

@@ -160,7 +160,7 @@ static void test_statement_client__failures_say_where(void **state)
     } cases[] = {
         {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"error\":{\"error_code\":\"BAD_REQUEST\",\"message\":"
          "\"[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)\\n\\n== SQL ==\\nSELECT\\n---^^^\"}}}",
-         IST_BAD_INPUT, "[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)", "line 2, position 9"},
+         IST_BAD_INPUT, "[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)", "line 2, pos 9"},
         {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"sql_state\":\"42501\",\"error\":{\"error_code\":"
          "\"BAD_REQUEST\",\"message\":\"no SELECT on t\"}}}",
          IST_FORBIDDEN, "no SELECT on t", ""},

@@ -68,6 +68,7 @@ static void set_options(const ist__uc *client, CURL *curl, const ist__uc_request
                         const ist_buffer *token, int64_t timeout_ms, ist_buffer *reply, char *detail)
 {
     curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "isthmus"); /* the history of queries tells it */
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
