@@ -5,6 +5,8 @@
     duckdb.sql("SELECT avg(score) FROM scores WHERE user = 'alice'")
 """
 
+import os
+
 import pyarrow.dataset as ds
 
 from isthmus import errors, native
@@ -26,25 +28,32 @@ class DeltaDataset(ds.Dataset):
 
     schema = property(lambda self: self._schema)
 
-    def scanner(self, columns=None, filter=None, **options):
-        """A pyarrow Scanner, to be read once. `options` are those of pyarrow.dataset.Scanner.from_batches; hints on how to
-        read files (fragment_scan_options, fragment_readahead, cache_metadata) have no meaning here."""
+    def scanner(self, columns=None, filter=None, use_threads=True, **options):
+        """A pyarrow Scanner, to be read once. Columns and filter are those of pyarrow's datasets and are pushed into the
+        scan; without use_threads rows come in the order of the log's files. Of the further options those of
+        pyarrow.dataset.Scanner.from_batches count (batch_size...), and hints on how to read files do not."""
         for hint in ("fragment_scan_options", "fragment_readahead", "cache_metadata"):
             options.pop(hint, None)
-        if self._filter is not None:
-            filter = self._filter if filter is None else self._filter & filter
-        read = columns if filter is None and isinstance(columns, list) else None
-        return ds.Scanner.from_batches(self.snapshot.scan(read).read(), columns=columns, filter=filter, **options)
+        names = None if columns is None or isinstance(columns, dict) else list(columns)
+        scan = self.snapshot.scan(names, self._narrowed(filter), os.cpu_count() if use_threads else 0)
+        return ds.Scanner.from_batches(scan.read(), columns=columns, use_threads=use_threads, **options)
+
+    def head(self, num_rows, columns=None, filter=None, **options):
+        return self.scanner(columns, filter, **{**options, "use_threads": False}).head(num_rows)
 
     def count_rows(self, filter=None, **options):
-        if filter is None and self._filter is None and self.snapshot.rows is not None:
-            return self.snapshot.rows
-        return self.scanner(filter=filter, **options).count_rows()
+        scan = self.snapshot.scan([], self._narrowed(filter), os.cpu_count())
+        return sum(batch.num_rows for batch in scan.read())
+
+    def _narrowed(self, filter):
+        if self._filter is None or filter is None:
+            return self._filter if filter is None else filter
+        return self._filter & filter
 
     def filter(self, expression):
         """The dataset of the rows that the expression is true for."""
         filtered = DeltaDataset(self.snapshot)
-        filtered._filter = expression if self._filter is None else self._filter & expression
+        filtered._filter = self._narrowed(expression)
         return filtered
 
     def sort_by(self, sorting, **options):

@@ -31,13 +31,13 @@ class Table:
         """The table as of a version, or as of a datetime (or ISO text); the newest without either."""
         return _snapshot(self._store, self.place, version, timestamp)
 
-    def to_arrow(self, version=None, columns=None):
-        """All rows as a pyarrow Table."""
+    def to_arrow(self, version=None, columns=None, filter=None):
+        """The rows as a pyarrow Table; of a filter (a pyarrow.compute.Expression) those that it is true for."""
         with _naming(self.place):
-            return self.snapshot(version).to_arrow(columns)
+            return self.snapshot(version).to_arrow(columns, filter)
 
-    def to_pandas(self, version=None, columns=None):
-        return self.to_arrow(version, columns).to_pandas()
+    def to_pandas(self, version=None, columns=None, filter=None):
+        return self.to_arrow(version, columns, filter).to_pandas()
 
     def access(self):
         """How another process opens it (native.Access)."""
@@ -250,14 +250,17 @@ def _task_key(table):
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_delta(table, version=None, columns=None, *, timestamp=None, override_num_blocks=None, **ray_arguments):
+def read_delta(table, version=None, columns=None, *, filter=None, timestamp=None, override_num_blocks=None,
+               **ray_arguments):
     """A Ray Dataset over a Delta table at one version (the newest, if none is given): its files are read in parallel by
     Ray tasks, with deletion vectors, column mapping and partition values applied.
 
     table          name, path or URI
     columns        top-level columns, in the order wanted
+    filter         pyarrow.compute.Expression over any of the table's columns: files without a row that it is true for are
+                   not read at all
     ray_arguments  num_cpus, concurrency... of ray.data.read_datasource
     """
     from isthmus import ray as isthmus_ray
 
-    return isthmus_ray.read_delta(table, version, columns, timestamp, override_num_blocks, ray_arguments)
+    return isthmus_ray.read_delta(table, version, columns, filter, timestamp, override_num_blocks, ray_arguments)

@@ -9,13 +9,16 @@ Handles do not survive a fork (PySpark forks its workers): objects refuse to be 
 """
 
 import collections
+import concurrent.futures
 import errno
+import itertools
 import json
 import os
 import threading
 import weakref
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isthmus import errors
 from isthmus._native import ffi, lib
@@ -402,11 +405,18 @@ class Snapshot(Handle):
         """Write a checkpoint of this version."""
         call(lib.ist_checkpoint_write, self.store.pointer, self.pointer)
 
-    def scan(self, columns=None):
-        return Scan(self, columns)
+    def scan(self, columns=None, filter=None, threads=0):
+        """A planned read.
 
-    def to_arrow(self, columns=None):
-        return self.scan(columns).read().read_all()
+        columns  top-level columns, in the order wanted; None for all
+        filter   pyarrow.compute.Expression over any of the table's columns: the rows that it is true for
+        threads  most of those that decode ahead of read()'s reader; rows of more than one come as they are ready
+        """
+        return Scan(self, columns, filter, threads)
+
+    def to_arrow(self, columns=None, filter=None):
+        """The rows as a pyarrow Table, in the order of the log's files."""
+        return self.scan(columns, filter).to_arrow()
 
     def __arrow_c_schema__(self):
         return self.schema.__arrow_c_schema__()
@@ -419,13 +429,25 @@ class Snapshot(Handle):
         return f"<Snapshot of {self.uri} version {self.version}: {rows} rows in {self.file_count:,} files>"
 
 
+def _serialized(filter):
+    """An expression as Arrow serialises it: what it pickles to."""
+    if not isinstance(filter, pc.Expression):
+        raise errors.BadInputError(f"a filter is a pyarrow.compute.Expression, not a {type(filter).__name__}: "
+                                   "pyarrow.compute.field('x') > 5")
+    return filter.__reduce__()[1][0]
+
+
 class Scan(Handle):
     """ist_scan: a planned read of a snapshot."""
 
-    def __init__(self, snapshot, columns=None):
+    def __init__(self, snapshot, columns=None, filter=None, threads=0):
         self.snapshot = snapshot
         options = ffi.new("ist_scan_options *", lib.ist_scan_options_init())
         options.columns, options.column_count, kept = _strings(columns)
+        if filter is not None:
+            predicate = ffi.from_buffer(_serialized(filter))
+            options.predicate, options.predicate_size = predicate, len(predicate)
+        options.threads = threads
         self._own(_open(lib.ist_scan_open, "ist_scan", snapshot.pointer, options), lib.ist_scan_free)
 
     schema = property(lambda self: _schema(lib.ist_scan_schema, self.pointer))
@@ -443,6 +465,13 @@ class Scan(Handle):
         stream = ffi.new("struct ArrowArrayStream *")
         call(lib.ist_scan_read, self.pointer, self.snapshot.store.pointer, stream)
         return _import_stream(stream, self)
+
+    def to_arrow(self):
+        """All rows, in the order of the log's files, which are read side by side."""
+        store = self.snapshot.store
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            batches = pool.map(lambda task: list(store.read_task(task[0])), self.tasks())
+            return pa.Table.from_batches(itertools.chain.from_iterable(batches), self.schema)
 
     def __arrow_c_schema__(self):
         return self.schema.__arrow_c_schema__()

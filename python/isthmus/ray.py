@@ -119,11 +119,11 @@ def read_pieces(name, schema, pieces, inputs, lease=None, override_num_blocks=No
     return ray.data.read_datasource(source, override_num_blocks=override_num_blocks, **ray_arguments)
 
 
-def read_delta(table, version, columns, timestamp, override_num_blocks, ray_arguments):
+def read_delta(table, version, columns, filter, timestamp, override_num_blocks, ray_arguments):
     table = delta.Table(table)
     snapshot = table.snapshot(version, timestamp)
     with delta._naming(table.place):
-        scan = snapshot.scan(columns)
+        scan = snapshot.scan(columns, filter)
         tasks = scan.tasks()
         access = table.access()
     pieces = [Piece(rows, bytes, functools.partial(_read_task, access, table.place.label, task))

@@ -6,7 +6,7 @@
  *     checkpoint_read.c, checkpoint_write.c    actions <-> Parquet (classic, multi-part, V2 with sidecars)
  *     snapshot.c    replay: the newest action per key wins
  *     deletion_vector.c    the roaring bitmaps
- *     scan.c        files -> rows
+ *     scan.c, skip.c, scan_file.c, scan_stream.c    files -> rows (scan_internal.h)
  *     schema.c      Delta schema JSON <-> Arrow, merging, checking, column mapping
  *     features.c    which table features can be read and written
  *     stats.c       Parquet footer statistics -> Delta's stats JSON

@@ -1,24 +1,15 @@
 /*
- * scan.c: the rows of a snapshot: which files, and what is done to a file's columns on the way.
- *
- *     Parquet batch -> deleted rows out -> columns matched (by name, physical name or field id), cast and filled with
- *     nulls; partition values as constants -> a batch of the logical schema
+ * scan.c: what is read of a snapshot: columns, predicate, files; and tasks, which carry that elsewhere.
  *
  * A plan is what all files of a scan have in common. A task is the plan and one add action as JSON, so that reading a
- * task and reading a scan are the same stream with one file or many.
+ * task and reading a scan are the same stream with one file or many (scan_stream.c).
  */
-#include "delta/delta_internal.h"
-#include "shim/columns.h"
-#include "shim/parquet.h"
-#include "shim/stream.h"
+#include "delta/scan_internal.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <nanoarrow/nanoarrow.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEY_FIELD_ID "PARQUET:field_id"
-#define KEY_PHYSICAL "delta.columnMapping.physicalName"
 
 static const char *const mode_names[] = {
     [IST__MAPPING_NONE] = "none", [IST__MAPPING_NAME] = "name", [IST__MAPPING_ID] = "id"};
@@ -30,15 +21,7 @@ static ist_status no_memory(ist_error *err)
 
 /* ---- the plan ------------------------------------------------------------------------------------------------- */
 
-typedef struct plan {
-    struct ArrowSchema target; /* logical names; its metadata is what files' columns are matched by */
-    struct ArrowSchema rows;   /* the same without metadata: what the reader of the rows sees */
-    ist__mapping_mode mode;
-    char **physical;    /* names in files and partition values, one for each field */
-    bool *is_partition; /* one for each field */
-} plan;
-
-static void plan_free(plan *p)
+static void plan_free(ist__plan *p)
 {
     for (int64_t i = 0; p->physical && i < p->target.n_children; i++)
         free(p->physical[i]);
@@ -48,7 +31,8 @@ static void plan_free(plan *p)
         p->target.release(&p->target);
     if (p->rows.release)
         p->rows.release(&p->rows);
-    *p = (plan){0};
+    ist__predicate_free(p->predicate);
+    *p = (ist__plan){0};
 }
 
 /* Take one metadata key (NULL: all metadata) from a schema's fields at every level. */
@@ -74,10 +58,14 @@ static ist_status strip_metadata(struct ArrowSchema *schema, const char *key, is
     return IST_OK;
 }
 
-static bool find_metadata(const struct ArrowSchema *field, const char *key, struct ArrowStringView *value)
+bool ist__plan_metadata(const struct ArrowSchema *field, const char *key, const char **value, size_t *size)
 {
-    *value = ArrowCharView(NULL);
-    return ArrowMetadataGetValue(field->metadata, ArrowCharView(key), value) == NANOARROW_OK && value->data;
+    struct ArrowStringView found = ArrowCharView(NULL);
+    if (ArrowMetadataGetValue(field->metadata, ArrowCharView(key), &found) != NANOARROW_OK || !found.data)
+        return false;
+    *value = found.data;
+    *size = (size_t)found.size_bytes;
+    return true;
 }
 
 static bool lists(ist__strings strings, const char *name)
@@ -89,11 +77,37 @@ static bool lists(ist__strings strings, const char *name)
     return false;
 }
 
-/* schema_json: the fields wanted. Fields' ids count in id mode only; a file may have others in the other modes. */
-static ist_status plan_init(plan *p, const char *schema_json, ist__strings partition_columns, ist__mapping_mode mode,
-                            ist_error *err)
+/* The first `count` fields of a schema, without metadata. */
+static ist_status plain_fields(const struct ArrowSchema *schema, int64_t count, struct ArrowSchema *out, ist_error *err)
 {
-    *p = (plan){.mode = mode};
+    int code = ArrowSchemaInitFromType(out, NANOARROW_TYPE_STRUCT);
+    if (code == NANOARROW_OK)
+        code = ArrowSchemaAllocateChildren(out, count);
+    for (int64_t i = 0; i < count && code == NANOARROW_OK; i++)
+        code = ArrowSchemaDeepCopy(schema->children[i], out->children[i]);
+    return code == NANOARROW_OK ? strip_metadata(out, NULL, err) : no_memory(err);
+}
+
+static ist_status bind_predicate(ist__plan *p, ist_error *err)
+{
+    struct ArrowSchema schema = {0};
+    ist_status status = plain_fields(&p->target, p->target.n_children, &schema, err);
+    if (status == IST_OK)
+        status = ist__predicate_bind(p->predicate, &schema, err);
+    if (schema.release)
+        schema.release(&schema);
+    return status;
+}
+
+/*
+ * Fields' ids count in id mode only; a file may have others in the other modes.
+ *   schema_json  the fields wanted, and after the first `returned` those that only the predicate reads
+ *   predicate    takes; NULL for none
+ */
+static ist_status plan_init(ist__plan *p, const char *schema_json, size_t returned, ist__predicate *predicate,
+                            ist__strings partition_columns, ist__mapping_mode mode, ist_error *err)
+{
+    *p = (ist__plan){.mode = mode, .predicate = predicate};
     ist_status status;
     IST_TRY_GOTO(ist__schema_to_arrow(schema_json, &p->target, err));
     size_t count = (size_t)p->target.n_children;
@@ -101,300 +115,41 @@ static ist_status plan_init(plan *p, const char *schema_json, ist__strings parti
     IST_TRY_GOTO(ist__alloc(count, sizeof *p->is_partition, (void **)&p->is_partition, err));
     for (size_t i = 0; i < count; i++) {
         const struct ArrowSchema *field = p->target.children[i];
-        struct ArrowStringView name;
-        p->is_partition[i] = lists(partition_columns, field->name);
-        if (mode == IST__MAPPING_NONE || !find_metadata(field, KEY_PHYSICAL, &name))
-            name = ArrowCharView(field->name);
-        p->physical[i] = strndup(name.data, (size_t)name.size_bytes);
+        const char *name = field->name;
+        size_t size = strlen(name);
+        p->is_partition[i] = lists(partition_columns, name);
+        p->needs_file |= !p->is_partition[i];
+        if (mode != IST__MAPPING_NONE)
+            ist__plan_metadata(field, IST__KEY_PHYSICAL, &name, &size);
+        p->physical[i] = strndup(name, size);
         if (!p->physical[i]) {
             status = no_memory(err);
             goto done;
         }
     }
-    if (ArrowSchemaDeepCopy(&p->target, &p->rows) != NANOARROW_OK) {
-        status = no_memory(err);
-        goto done;
-    }
-    IST_TRY_GOTO(strip_metadata(&p->rows, NULL, err));
+    IST_TRY_GOTO(plain_fields(&p->target, (int64_t)(returned < count ? returned : count), &p->rows, err));
+    if (predicate)
+        IST_TRY_GOTO(bind_predicate(p, err));
     if (mode == IST__MAPPING_NONE)
-        IST_TRY_GOTO(strip_metadata(&p->target, NULL, err));
+        status = strip_metadata(&p->target, NULL, err);
     else if (mode == IST__MAPPING_NAME)
-        IST_TRY_GOTO(strip_metadata(&p->target, KEY_FIELD_ID, err));
+        status = strip_metadata(&p->target, IST__KEY_FIELD_ID, err);
 done:
     if (status != IST_OK)
         plan_free(p);
     return status;
 }
 
-/* ---- one file -------------------------------------------------------------------------------------------------- */
-
-typedef struct data_file {
-    struct ArrowArrayStream stream;
-    struct ArrowSchema schema; /* of the stream */
-    uint8_t *keep;             /* NULL: every row */
-    uint8_t *keep_batch;       /* the batch's part of it, where that does not begin at a byte */
-    size_t keep_batch_size;
-    int64_t position; /* rows read so far */
-    int64_t rows;
-} data_file;
-
-static void file_close(data_file *file)
-{
-    if (file->stream.release)
-        file->stream.release(&file->stream);
-    if (file->schema.release)
-        file->schema.release(&file->schema);
-    free(file->keep);
-    free(file->keep_batch);
-    *file = (data_file){0};
-}
-
-/* The file's column for a field of the plan; -1 where it has none. */
-static int find_column(const plan *p, int64_t field, const struct ArrowSchema *schema)
-{
-    struct ArrowStringView wanted, id;
-    if (p->mode == IST__MAPPING_ID && find_metadata(p->target.children[field], KEY_FIELD_ID, &wanted)) {
-        for (int64_t i = 0; i < schema->n_children; i++) {
-            if (find_metadata(schema->children[i], KEY_FIELD_ID, &id) && id.size_bytes == wanted.size_bytes &&
-                memcmp(id.data, wanted.data, (size_t)id.size_bytes) == 0)
-                return (int)i;
-        }
-    }
-    for (int64_t i = 0; i < schema->n_children; i++) {
-        if (strcmp(schema->children[i]->name, p->physical[field]) == 0)
-            return (int)i;
-    }
-    return -1;
-}
-
-static ist_status open_columns(data_file *file, ist__parquet_reader *reader, const plan *p, ist_error *err)
-{
-    struct ArrowSchema schema = {0};
-    int *columns = NULL;
-    size_t count = 0;
-    ist_status status;
-    IST_TRY_GOTO(ist__parquet_reader_schema(reader, &schema, err));
-    IST_TRY_GOTO(ist__alloc((size_t)p->target.n_children, sizeof *columns, (void **)&columns, err));
-    for (int64_t i = 0; i < p->target.n_children; i++) {
-        int found = p->is_partition[i] ? -1 : find_column(p, i, &schema);
-        if (found >= 0)
-            columns[count++] = found;
-    }
-    IST_TRY_GOTO(ist__parquet_reader_read(reader, columns, count, 0, &file->stream, err));
-    int code = file->stream.get_schema(&file->stream, &file->schema);
-    if (code != 0)
-        status = ist__stream_error(&file->stream, code, err);
-done:
-    free(columns);
-    if (schema.release)
-        schema.release(&schema);
-    return status;
-}
-
-static ist_status file_open(data_file *file, ist_store *store, const plan *p, const ist__add *add, ist_error *err)
-{
-    ist_buffer path = IST_BUFFER_INIT;
-    ist__source source;
-    ist__parquet_reader *reader = NULL;
-    ist_status status;
-    *file = (data_file){0};
-    IST_TRY_GOTO(ist__data_path(store, add->path, &path, err));
-    IST_TRY_GOTO(ist__source_open(store, path.data, &source, err));
-    IST_TRY_GOTO(ist__parquet_reader_open(source, &reader, err));
-    file->rows = ist__parquet_reader_rows(reader);
-    if (add->dv.storage_type)
-        IST_TRY_GOTO(ist__dv_read(store, &add->dv, file->rows, &file->keep, err));
-    status = open_columns(file, reader, p, err);
-done:
-    ist__parquet_reader_free(reader);
-    ist_buffer_free(&path);
-    if (status != IST_OK)
-        file_close(file);
-    return status;
-}
-
-/* The bits of the batch's rows with the first in the lowest bit. */
-static ist_status keep_bits(data_file *file, int64_t count, const uint8_t **out, ist_error *err)
-{
-    *out = file->keep + file->position / 8;
-    if (file->position % 8 == 0)
-        return IST_OK;
-    size_t size = (size_t)(count + 7) / 8;
-    if (size > file->keep_batch_size) {
-        uint8_t *bits = realloc(file->keep_batch, size);
-        if (!bits)
-            return no_memory(err);
-        file->keep_batch = bits;
-        file->keep_batch_size = size;
-    }
-    ist__dv_slice(file->keep, file->rows, file->position, count, file->keep_batch);
-    *out = file->keep_batch;
-    return IST_OK;
-}
-
-/* The partition values of a file as arrays of length 1, for conforming. */
-static ist_status partition_constants(const plan *p, const ist__add *add, struct ArrowArray *constants, ist_error *err)
-{
-    for (int64_t i = 0; i < p->target.n_children; i++) {
-        if (!p->is_partition[i])
-            continue;
-        const char *text = ist__pairs_get(add->partition_values, p->physical[i]);
-        if (text && !*text)
-            text = NULL; /* an empty string is null, for any type */
-        if (ist__columns_parse(p->target.children[i], text, &constants[i], err) != IST_OK)
-            return ist_error_context(err, "partition column '%s'", p->target.children[i]->name);
-    }
-    return IST_OK;
-}
-
-/* Bring a batch of the file into the plan's form. Takes the batch. */
-static ist_status conform(const data_file *file, const plan *p, const ist__add *add, struct ArrowArray *batch,
-                          struct ArrowArray *out, ist_error *err)
-{
-    struct ArrowArray *constants = NULL;
-    ist_status status = ist__alloc((size_t)p->target.n_children, sizeof *constants, (void **)&constants, err);
-    if (status == IST_OK)
-        status = partition_constants(p, add, constants, err);
-    if (status == IST_OK)
-        status = ist__columns_conform(&file->schema, batch, &p->target, p->mode != IST__MAPPING_NONE, constants, out,
-                                      err);
-    for (int64_t i = 0; constants && i < p->target.n_children; i++) {
-        if (constants[i].release)
-            constants[i].release(&constants[i]);
-    }
-    free(constants);
-    return status;
-}
-
-/* The next batch that has rows; out->release is NULL at the end. */
-static ist_status file_next(data_file *file, const plan *p, const ist__add *add, struct ArrowArray *out,
-                            ist_error *err)
-{
-    *out = (struct ArrowArray){0};
-    for (;;) {
-        struct ArrowArray batch = {0}, kept = {0};
-        int code = file->stream.get_next(&file->stream, &batch);
-        if (code != 0)
-            return ist__stream_error(&file->stream, code, err);
-        if (!batch.release)
-            return IST_OK;
-        ist_status status = IST_OK;
-        int64_t length = batch.length;
-        if (file->keep) {
-            const uint8_t *bits = NULL;
-            if (length > file->rows - file->position)
-                status = ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the file has more rows than its footer says");
-            else
-                status = keep_bits(file, length, &bits, err);
-            if (status == IST_OK)
-                status = ist__columns_filter(&file->schema, &batch, bits, &kept, err);
-            batch = status == IST_OK ? kept : batch;
-        }
-        file->position += length;
-        if (status == IST_OK && batch.length > 0)
-            return conform(file, p, add, &batch, out, err);
-        if (batch.release)
-            batch.release(&batch);
-        IST_TRY(status);
-    }
-}
-
-/* ---- the stream of rows ----------------------------------------------------------------------------------------- */
-
-typedef struct row_stream {
-    ist_store *store;
-    const plan *plan;
-    const ist__add *files;
-    size_t count;
-    size_t next; /* the file after the open one */
-    bool is_open;
-    data_file file;
-    ist_error error;
-    /* of a stream over one task, which has no scan to lend it these */
-    struct plan own_plan;
-    ist__action own_file;
-    ist__arena *arena;
-    yyjson_doc *json;
-} row_stream;
-
-static ist_status next_batch(row_stream *rows, struct ArrowArray *out, ist_error *err)
-{
-    *out = (struct ArrowArray){0};
-    for (;;) {
-        if (!rows->is_open) {
-            if (rows->next == rows->count)
-                return IST_OK;
-            const ist__add *add = &rows->files[rows->next];
-            if (file_open(&rows->file, rows->store, rows->plan, add, err) != IST_OK)
-                return ist_error_context(err, "data file %s", add->path);
-            rows->is_open = true;
-            rows->next++;
-        }
-        const ist__add *add = &rows->files[rows->next - 1];
-        if (file_next(&rows->file, rows->plan, add, out, err) != IST_OK)
-            return ist_error_context(err, "data file %s", add->path);
-        if (out->release)
-            return IST_OK;
-        file_close(&rows->file);
-        rows->is_open = false;
-    }
-}
-
-static int stream_get_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out)
-{
-    row_stream *rows = stream->private_data;
-    int code = ArrowSchemaDeepCopy(&rows->plan->rows, out);
-    if (code != NANOARROW_OK)
-        no_memory(&rows->error);
-    return code;
-}
-
-static int stream_get_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
-{
-    row_stream *rows = stream->private_data;
-    ist_error_clear(&rows->error);
-    return ist__stream_errno(next_batch(rows, out, &rows->error));
-}
-
-static const char *stream_get_last_error(struct ArrowArrayStream *stream)
-{
-    row_stream *rows = stream->private_data;
-    return rows->error.message[0] ? rows->error.message : NULL;
-}
-
-static void rows_free(row_stream *rows)
-{
-    if (!rows)
-        return;
-    file_close(&rows->file);
-    plan_free(&rows->own_plan);
-    ist__arena_free(rows->arena);
-    yyjson_doc_free(rows->json);
-    free(rows);
-}
-
-static void stream_release(struct ArrowArrayStream *stream)
-{
-    rows_free(stream->private_data);
-    stream->release = NULL;
-    stream->private_data = NULL;
-}
-
-static void make_stream(row_stream *rows, struct ArrowArrayStream *out)
-{
-    *out = (struct ArrowArrayStream){.get_schema = stream_get_schema,
-                                     .get_next = stream_get_next,
-                                     .get_last_error = stream_get_last_error,
-                                     .release = stream_release,
-                                     .private_data = rows};
-}
-
 /* ---- scans ------------------------------------------------------------------------------------------------------ */
 
 struct ist_scan {
     const ist_snapshot *snapshot;
-    plan plan;
-    char *schema_json; /* of the columns asked for */
+    ist__plan plan;
+    char *schema_json;     /* of the columns that are read: those asked for, then those that only the predicate reads */
+    ist_buffer predicate;  /* as text for tasks; empty without one */
+    const ist__add **files; /* those that may have rows */
+    size_t file_count;
+    uint32_t threads;
 };
 
 static yyjson_val *find_field(yyjson_val *fields, const char *name)
@@ -408,9 +163,58 @@ static yyjson_val *find_field(yyjson_val *fields, const char *name)
     return NULL;
 }
 
-/* The table's schema with the columns asked for; malloc'ed. */
-static ist_status project_schema(const ist_snapshot *snapshot, const ist_scan_options *options, char **out,
-                                 ist_error *err)
+static bool is_chosen(yyjson_mut_val *chosen, const char *name)
+{
+    yyjson_mut_val *field;
+    size_t i, count;
+    yyjson_mut_arr_foreach(chosen, i, count, field) {
+        if (yyjson_mut_equals_str(yyjson_mut_obj_get(field, "name"), name))
+            return true;
+    }
+    return false;
+}
+
+static void choose_all(yyjson_mut_doc *made, yyjson_mut_val *chosen, yyjson_val *fields)
+{
+    yyjson_val *field;
+    size_t i, count;
+    yyjson_arr_foreach(fields, i, count, field) {
+        yyjson_mut_arr_append(chosen, yyjson_val_mut_copy(made, field));
+    }
+}
+
+static ist_status choose_columns(yyjson_mut_doc *made, yyjson_mut_val *chosen, yyjson_val *fields,
+                                 const ist_scan_options *options, const char *uri, ist_error *err)
+{
+    for (size_t i = 0; i < options->column_count; i++) {
+        const char *name = options->columns[i];
+        yyjson_val *field = find_field(fields, name);
+        if (!field)
+            return ist_error_set(err, IST_BAD_INPUT, 0, uri, "the table has no column '%s'", name);
+        if (is_chosen(chosen, name))
+            return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "column '%s' is asked for twice", name);
+        yyjson_mut_arr_append(chosen, yyjson_val_mut_copy(made, field));
+    }
+    return IST_OK;
+}
+
+static ist_status choose_for_predicate(yyjson_mut_doc *made, yyjson_mut_val *chosen, yyjson_val *fields,
+                                       const ist__predicate *predicate, const char *uri, ist_error *err)
+{
+    for (size_t i = 0; i < ist__predicate_column_count(predicate); i++) {
+        const char *name = ist__predicate_column(predicate, i);
+        yyjson_val *field = find_field(fields, name);
+        if (!field)
+            return ist_error_set(err, IST_BAD_INPUT, 0, uri, "predicate: the table has no column '%s'", name);
+        if (!is_chosen(chosen, name))
+            yyjson_mut_arr_append(chosen, yyjson_val_mut_copy(made, field));
+    }
+    return IST_OK;
+}
+
+/* The table's schema with the columns that are read; malloc'ed. The first *returned are those asked for. */
+static ist_status project_schema(const ist_snapshot *snapshot, const ist_scan_options *options,
+                                 const ist__predicate *predicate, char **out, size_t *returned, ist_error *err)
 {
     const char *schema = snapshot->metadata.schema_string;
     yyjson_doc *doc = yyjson_read(schema, strlen(schema), 0);
@@ -425,22 +229,13 @@ static ist_status project_schema(const ist_snapshot *snapshot, const ist_scan_op
     yyjson_mut_doc_set_root(made, root);
     yyjson_mut_obj_add_str(made, root, "type", "struct");
     yyjson_mut_obj_add_val(made, root, "fields", chosen);
-    for (size_t i = 0; i < options->column_count; i++) {
-        yyjson_val *field = find_field(fields, options->columns[i]);
-        if (!field) {
-            status = ist_error_set(err, IST_BAD_INPUT, 0, snapshot->uri, "the table has no column '%s'",
-                                   options->columns[i]);
-            goto done;
-        }
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(options->columns[k], options->columns[i]) == 0) {
-                status = ist_error_set(err, IST_BAD_INPUT, 0, NULL, "column '%s' is asked for twice",
-                                       options->columns[i]);
-                goto done;
-            }
-        }
-        yyjson_mut_arr_append(chosen, yyjson_val_mut_copy(made, field));
-    }
+    if (options->columns)
+        IST_TRY_GOTO(choose_columns(made, chosen, fields, options, snapshot->uri, err));
+    else
+        choose_all(made, chosen, fields);
+    *returned = yyjson_mut_arr_size(chosen);
+    if (predicate)
+        IST_TRY_GOTO(choose_for_predicate(made, chosen, fields, predicate, snapshot->uri, err));
     *out = yyjson_mut_write(made, 0, NULL);
     if (!*out)
         status = no_memory(err);
@@ -450,26 +245,55 @@ done:
     return status;
 }
 
+/* The files that may have rows. */
+static ist_status choose_files(ist_scan *scan, ist_error *err)
+{
+    const ist_snapshot *snapshot = scan->snapshot;
+    bool *may_match = NULL;
+    ist_status status;
+    IST_TRY_GOTO(ist__alloc(snapshot->file_count, sizeof *scan->files, (void **)&scan->files, err));
+    IST_TRY_GOTO(ist__alloc(snapshot->file_count, sizeof *may_match, (void **)&may_match, err));
+    if (scan->plan.predicate)
+        IST_TRY_GOTO(ist__skip_files(&scan->plan, snapshot->files, snapshot->file_count, may_match, err));
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        if (!scan->plan.predicate || may_match[i])
+            scan->files[scan->file_count++] = &snapshot->files[i];
+    }
+done:
+    free(may_match);
+    return status;
+}
+
 ist_status ist_scan_open(const ist_snapshot *snapshot, const ist_scan_options *options, ist_scan **out, ist_error *err)
 {
     static const ist_scan_options defaults = IST_SCAN_OPTIONS_INIT;
     ist_scan *scan = NULL;
+    ist__predicate *predicate = NULL;
     const ist__metadata *metadata = &snapshot->metadata;
     bool mapped = ist__features_supported(&snapshot->protocol, "columnMapping");
     ist__mapping_mode mode = mapped ? ist__schema_mapping_mode(metadata) : IST__MAPPING_NONE;
+    size_t returned = 0;
     ist_status status;
     if (!options)
         options = &defaults;
     IST_TRY_GOTO(ist__alloc(1, sizeof *scan, (void **)&scan, err));
     scan->snapshot = snapshot;
-    if (options->columns)
-        IST_TRY_GOTO(project_schema(snapshot, options, &scan->schema_json, err));
-    else
-        IST_TRY_GOTO(ist__strdup(metadata->schema_string, &scan->schema_json, err));
-    IST_TRY_GOTO(plan_init(&scan->plan, scan->schema_json, metadata->partition_columns, mode, err));
+    scan->threads = options->threads;
+    if (options->predicate) {
+        IST_TRY_GOTO(ist__predicate_parse(options->predicate, options->predicate_size, &predicate, err));
+        IST_TRY_GOTO(ist__base64url(options->predicate, options->predicate_size, &scan->predicate, err));
+    }
+    IST_TRY_GOTO(project_schema(snapshot, options, predicate, &scan->schema_json, &returned, err));
+    status = plan_init(&scan->plan, scan->schema_json, returned, predicate, metadata->partition_columns, mode, err);
+    predicate = NULL;
+    if (status == IST_OK)
+        status = choose_files(scan, err);
+    if (status != IST_OK)
+        goto done;
     *out = scan;
     scan = NULL;
 done:
+    ist__predicate_free(predicate);
     ist_scan_free(scan);
     return status;
 }
@@ -480,6 +304,8 @@ void ist_scan_free(ist_scan *scan)
         return;
     plan_free(&scan->plan);
     free(scan->schema_json);
+    ist_buffer_free(&scan->predicate);
+    free(scan->files);
     free(scan);
 }
 
@@ -490,30 +316,34 @@ ist_status ist_scan_schema(const ist_scan *scan, struct ArrowSchema *out, ist_er
 
 size_t ist_scan_task_count(const ist_scan *scan)
 {
-    return scan->snapshot->file_count;
+    return scan->file_count;
 }
 
 int64_t ist_scan_task_rows(const ist_scan *scan, size_t i)
 {
-    return ist__add_rows(&scan->snapshot->files[i]);
+    return scan->plan.predicate ? -1 : ist__add_rows(scan->files[i]);
 }
 
 int64_t ist_scan_task_bytes(const ist_scan *scan, size_t i)
 {
-    return scan->snapshot->files[i].size;
+    return scan->files[i]->size;
 }
 
-/* {"schema":{...},"partitionColumns":[...],"columnMapping":"none","file":{"add":{...}}} */
+/*
+ * {"schema":{...},"partitionColumns":[...],"columnMapping":"none","returned":2,"predicate":"QVJ...","file":{"add":{...}}}
+ * returned: how many of the schema's fields the rows have; those after them are for the predicate, which may be absent.
+ */
 ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer *out, ist_error *err)
 {
     ist__strings columns = scan->snapshot->metadata.partition_columns;
     ist__action file;
-    if (i >= scan->snapshot->file_count)
+    if (i >= scan->file_count)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the scan has %zu tasks; there is no task %zu",
-                             scan->snapshot->file_count, i);
+                             scan->file_count, i);
     ist__action_init(&file, IST__ADD);
-    file.add = scan->snapshot->files[i];
-    file.add.stats = NULL; /* the reader has no use for these */
+    file.add = *scan->files[i];
+    if (scan->plan.needs_file) /* otherwise they tell how many rows there are */
+        file.add.stats = NULL;
     file.add.tags = (ist__pairs){NULL, 0};
     IST_TRY(ist_buffer_append_string(out, "{\"schema\":", err));
     IST_TRY(ist_buffer_append_string(out, scan->schema_json, err));
@@ -523,10 +353,37 @@ ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer *out, i
             IST_TRY(ist_buffer_append_string(out, ",", err));
         IST_TRY(ist__json_append_string(out, columns.items[k], err));
     }
-    IST_TRY(ist_buffer_printf(out, err, "],\"columnMapping\":\"%s\",\"file\":", mode_names[scan->plan.mode]));
+    IST_TRY(ist_buffer_printf(out, err, "],\"columnMapping\":\"%s\",\"returned\":%" PRId64, mode_names[scan->plan.mode],
+                              scan->plan.rows.n_children));
+    if (scan->plan.predicate) {
+        IST_TRY(ist_buffer_append_string(out, ",\"predicate\":\"", err));
+        IST_TRY(ist_buffer_append(out, scan->predicate.data, scan->predicate.size, err));
+        IST_TRY(ist_buffer_append_string(out, "\"", err));
+    }
+    IST_TRY(ist_buffer_append_string(out, ",\"file\":", err));
     IST_TRY(ist__action_format(&file, out, err));
     out->data[out->size - 1] = '}'; /* in place of the line's end */
     return IST_OK;
+}
+
+/* ---- tasks, read -------------------------------------------------------------------------------------------------- */
+
+/* What a stream over one task stands on. */
+typedef struct task {
+    ist__arena *arena;
+    yyjson_doc *json;
+    ist__plan plan;
+    ist__action file;
+    const ist__add *files[1];
+} task;
+
+static void task_free(void *owner)
+{
+    task *t = owner;
+    plan_free(&t->plan);
+    ist__arena_free(t->arena);
+    yyjson_doc_free(t->json);
+    free(t);
 }
 
 static ist_status bad_task(const char *what, ist_error *err)
@@ -564,61 +421,73 @@ static ist_status read_mode(yyjson_val *value, ist__mapping_mode *out, ist_error
     return bad_task("it has no columnMapping", err);
 }
 
-static ist_status parse_task(row_stream *rows, const char *json, ist_error *err)
+/* The predicate of a task; *out is NULL where it has none. */
+static ist_status read_predicate(yyjson_val *value, ist__arena *arena, ist__predicate **out, ist_error *err)
+{
+    size_t size = yyjson_get_len(value);
+    *out = NULL;
+    if (!value)
+        return IST_OK;
+    unsigned char *bytes = ist__arena_alloc(arena, size + 1);
+    if (!bytes)
+        return no_memory(err);
+    if (!yyjson_is_str(value) || !ist__base64url_decode(yyjson_get_str(value), size, bytes, &size))
+        return bad_task("its predicate is not base64", err);
+    if (ist__predicate_parse(bytes, size, out, err) != IST_OK)
+        return ist_error_context(err, "not a scan task");
+    return IST_OK;
+}
+
+static ist_status parse_task(task *t, const char *json, ist_error *err)
 {
     ist__strings partition_columns;
     ist__mapping_mode mode = IST__MAPPING_NONE;
-    IST_TRY(ist__arena_new(&rows->arena, err));
-    rows->json = yyjson_read(json, strlen(json), 0);
-    yyjson_val *root = yyjson_doc_get_root(rows->json);
+    ist__predicate *predicate = NULL;
+    IST_TRY(ist__arena_new(&t->arena, err));
+    t->json = yyjson_read(json, strlen(json), 0);
+    yyjson_val *root = yyjson_doc_get_root(t->json), *returned = yyjson_obj_get(root, "returned");
     yyjson_val *add = yyjson_obj_get(yyjson_obj_get(root, "file"), "add");
     if (!add)
-        return bad_task(rows->json ? "it names no file" : "not valid JSON", err);
-    if (ist__action_from_json(add, IST__ADD, rows->arena, &rows->own_file, err) != IST_OK)
+        return bad_task(t->json ? "it names no file" : "not valid JSON", err);
+    if (ist__action_from_json(add, IST__ADD, t->arena, &t->file, err) != IST_OK)
         return ist_error_context(err, "not a scan task");
-    IST_TRY(read_partition_columns(yyjson_obj_get(root, "partitionColumns"), rows->arena, &partition_columns, err));
+    t->files[0] = &t->file.add;
+    IST_TRY(read_partition_columns(yyjson_obj_get(root, "partitionColumns"), t->arena, &partition_columns, err));
     IST_TRY(read_mode(yyjson_obj_get(root, "columnMapping"), &mode, err));
+    if (!yyjson_is_uint(returned))
+        return bad_task("it does not tell which columns are returned", err);
     yyjson_val *schema = yyjson_obj_get(root, "schema");
     char *schema_json = schema ? yyjson_val_write(schema, 0, NULL) : NULL;
     if (!schema_json)
         return schema ? no_memory(err) : bad_task("it has no schema", err);
-    ist_status status = plan_init(&rows->own_plan, schema_json, partition_columns, mode, err);
+    ist_status status = read_predicate(yyjson_obj_get(root, "predicate"), t->arena, &predicate, err);
+    if (status == IST_OK)
+        status = plan_init(&t->plan, schema_json, yyjson_get_uint(returned), predicate, partition_columns, mode, err);
     free(schema_json);
     return status;
 }
 
 ist_status ist_scan_task_read(ist_store *store, const char *json, struct ArrowArrayStream *out, ist_error *err)
 {
-    row_stream *rows;
-    IST_TRY(ist__alloc(1, sizeof *rows, (void **)&rows, err));
+    task *t;
+    struct ArrowArrayStream stream = {0};
+    IST_TRY(ist__alloc(1, sizeof *t, (void **)&t, err));
     ist_status status;
-    IST_TRY_GOTO(parse_task(rows, json, err));
-    rows->store = store;
-    rows->plan = &rows->own_plan;
-    rows->files = &rows->own_file.add;
-    rows->count = 1;
-    status = file_open(&rows->file, store, rows->plan, rows->files, err);
-    if (status != IST_OK) {
-        ist_error_context(err, "data file %s", rows->files->path);
-        goto done;
-    }
-    rows->is_open = true;
-    rows->next = 1;
-    make_stream(rows, out);
-    rows = NULL;
+    IST_TRY_GOTO(parse_task(t, json, err));
+    IST_TRY_GOTO(ist__row_stream_open(store, &t->plan, t->files, 1, 0, t, task_free, &stream, err));
+    t = NULL;
+    IST_TRY_GOTO(ist__row_stream_begin(&stream, err));
+    *out = stream;
+    stream.release = NULL;
 done:
-    rows_free(rows);
+    if (stream.release)
+        stream.release(&stream);
+    if (t)
+        task_free(t);
     return status;
 }
 
 ist_status ist_scan_read(const ist_scan *scan, ist_store *store, struct ArrowArrayStream *out, ist_error *err)
 {
-    row_stream *rows;
-    IST_TRY(ist__alloc(1, sizeof *rows, (void **)&rows, err));
-    rows->store = store;
-    rows->plan = &scan->plan;
-    rows->files = scan->snapshot->files;
-    rows->count = scan->snapshot->file_count;
-    make_stream(rows, out);
-    return IST_OK;
+    return ist__row_stream_open(store, &scan->plan, scan->files, scan->file_count, scan->threads, NULL, NULL, out, err);
 }

@@ -7,6 +7,7 @@
 #include "shim/columns.h"
 
 #include "isthmus/buffer.h"
+#include "shim/predicate_internal.h"
 #include "shim/shim_internal.h"
 #include "shim/text.h"
 
@@ -632,59 +633,6 @@ template <typename ScalarType> Result<std::shared_ptr<arrow::Scalar>> number(std
     return std::make_shared<ScalarType>(value, type);
 }
 
-Result<std::shared_ptr<arrow::Scalar>> parse_value(std::string_view text, const TypePtr &type)
-{
-    switch (type->id()) {
-    case Type::INT8: return number<arrow::Int8Scalar>(text, type);
-    case Type::INT16: return number<arrow::Int16Scalar>(text, type);
-    case Type::INT32: return number<arrow::Int32Scalar>(text, type);
-    case Type::INT64: return number<arrow::Int64Scalar>(text, type);
-    case Type::FLOAT: return number<arrow::FloatScalar>(text, type);
-    case Type::DOUBLE: return number<arrow::DoubleScalar>(text, type);
-    case Type::BOOL:
-        if (text != "true" && text != "false")
-            return Status::Invalid("neither true nor false");
-        return std::make_shared<arrow::BooleanScalar>(text == "true");
-    case Type::STRING:
-        if (!arrow::util::ValidateUTF8(text))
-            return Status::Invalid("not UTF-8");
-        return std::make_shared<arrow::StringScalar>(std::string(text));
-    case Type::BINARY:
-        return std::make_shared<arrow::BinaryScalar>(arrow::Buffer::FromString(std::string(text)));
-    case Type::DATE32: {
-        int64_t days;
-        if (!take_date(&text, &days) || !text.empty())
-            return Status::Invalid("no date like 2024-02-29");
-        return std::make_shared<arrow::Date32Scalar>(static_cast<int32_t>(days));
-    }
-    case Type::TIMESTAMP: {
-        int64_t micros;
-        if (static_cast<const arrow::TimestampType &>(*type).unit() != arrow::TimeUnit::MICRO)
-            return Status::NotImplemented("partition values of type ", type->ToString());
-        if (!parse_timestamp(text, &micros))
-            return Status::Invalid("no timestamp like 2024-02-29 12:30:00.123456");
-        return std::make_shared<arrow::TimestampScalar>(micros, type);
-    }
-    case Type::DECIMAL128: {
-        const auto &target = static_cast<const arrow::Decimal128Type &>(*type);
-        arrow::Decimal128 value;
-        int32_t precision, scale;
-        if (text.size() > 64)
-            return Status::Invalid("more digits than a decimal has");
-        ARROW_RETURN_NOT_OK(arrow::Decimal128::FromString(text, &value, &precision, &scale));
-        if (scale > target.scale() + arrow::Decimal128Type::kMaxPrecision ||
-            target.scale() > scale + arrow::Decimal128Type::kMaxPrecision) /* beyond Rescale's tables */
-            return Status::Invalid("its exponent is out of range");
-        ARROW_ASSIGN_OR_RAISE(value, value.Rescale(scale, target.scale()));
-        if (!value.FitsInPrecision(target.precision()))
-            return Status::Invalid("more than ", target.precision(), " digits");
-        return std::make_shared<arrow::Decimal128Scalar>(value, type);
-    }
-    default:
-        return Status::NotImplemented("partition values of type ", type->ToString());
-    }
-}
-
 std::string float_text(double value, bool single)
 {
     char text[IST__DOUBLE_TEXT_SIZE];
@@ -763,6 +711,59 @@ Result<std::string> format_value(const arrow::Scalar &value)
 
 } // namespace
 
+Result<std::shared_ptr<arrow::Scalar>> isthmus::parse_value(std::string_view text, const TypePtr &type)
+{
+    switch (type->id()) {
+    case Type::INT8: return number<arrow::Int8Scalar>(text, type);
+    case Type::INT16: return number<arrow::Int16Scalar>(text, type);
+    case Type::INT32: return number<arrow::Int32Scalar>(text, type);
+    case Type::INT64: return number<arrow::Int64Scalar>(text, type);
+    case Type::FLOAT: return number<arrow::FloatScalar>(text, type);
+    case Type::DOUBLE: return number<arrow::DoubleScalar>(text, type);
+    case Type::BOOL:
+        if (text != "true" && text != "false")
+            return Status::Invalid("neither true nor false");
+        return std::make_shared<arrow::BooleanScalar>(text == "true");
+    case Type::STRING:
+        if (!arrow::util::ValidateUTF8(text))
+            return Status::Invalid("not UTF-8");
+        return std::make_shared<arrow::StringScalar>(std::string(text));
+    case Type::BINARY:
+        return std::make_shared<arrow::BinaryScalar>(arrow::Buffer::FromString(std::string(text)));
+    case Type::DATE32: {
+        int64_t days;
+        if (!take_date(&text, &days) || !text.empty())
+            return Status::Invalid("no date like 2024-02-29");
+        return std::make_shared<arrow::Date32Scalar>(static_cast<int32_t>(days));
+    }
+    case Type::TIMESTAMP: {
+        int64_t micros;
+        if (static_cast<const arrow::TimestampType &>(*type).unit() != arrow::TimeUnit::MICRO)
+            return Status::NotImplemented("partition values of type ", type->ToString());
+        if (!parse_timestamp(text, &micros))
+            return Status::Invalid("no timestamp like 2024-02-29 12:30:00.123456");
+        return std::make_shared<arrow::TimestampScalar>(micros, type);
+    }
+    case Type::DECIMAL128: {
+        const auto &target = static_cast<const arrow::Decimal128Type &>(*type);
+        arrow::Decimal128 value;
+        int32_t precision, scale;
+        if (text.size() > 64)
+            return Status::Invalid("more digits than a decimal has");
+        ARROW_RETURN_NOT_OK(arrow::Decimal128::FromString(text, &value, &precision, &scale));
+        if (scale > target.scale() + arrow::Decimal128Type::kMaxPrecision ||
+            target.scale() > scale + arrow::Decimal128Type::kMaxPrecision) /* beyond Rescale's tables */
+            return Status::Invalid("its exponent is out of range");
+        ARROW_ASSIGN_OR_RAISE(value, value.Rescale(scale, target.scale()));
+        if (!value.FitsInPrecision(target.precision()))
+            return Status::Invalid("more than ", target.precision(), " digits");
+        return std::make_shared<arrow::Decimal128Scalar>(value, type);
+    }
+    default:
+        return Status::NotImplemented("partition values of type ", type->ToString());
+    }
+}
+
 extern "C" ist_status ist__columns_parse(const struct ArrowSchema *type, const char *text, struct ArrowArray *out,
                                          ist_error *err)
 {
@@ -778,7 +779,7 @@ extern "C" ist_status ist__columns_parse(const struct ArrowSchema *type, const c
             size_t size = strnlen(text, partition_text_max + 1);
             if (size > partition_text_max)
                 return Status::Invalid("longer than ", partition_text_max, " bytes");
-            auto parsed = parse_value(std::string_view(text, size), field->type());
+            auto parsed = isthmus::parse_value(std::string_view(text, size), field->type());
             if (!parsed.ok())
                 return parsed.status().WithMessage("'", std::string_view(text, std::min<size_t>(size, 100)), "' is no ",
                                                    field->type()->ToString(), ": ", parsed.status().message());

@@ -20,6 +20,7 @@
  */
 #include "shim/parquet.h"
 
+#include "shim/predicate_internal.h"
 #include "shim/shim_internal.h"
 
 #include <arrow/array.h>
@@ -218,24 +219,94 @@ static void add_leaves(const parquet::arrow::SchemaField &field, std::vector<int
         add_leaves(child, leaves);
 }
 
+static Status open_stream(const ist__parquet_reader &reader, const std::vector<int> *groups, const int *columns,
+                          size_t count, int64_t batch_rows, struct ArrowArrayStream *out)
+{
+    ARROW_ASSIGN_OR_RAISE(auto view, reader.view(batch_rows > 0 ? batch_rows : batch_rows_default));
+    const auto &fields = view->manifest().schema_fields;
+    std::vector<int> leaves, all(static_cast<size_t>(view->num_row_groups()));
+    for (size_t i = 0; i < (columns ? count : fields.size()); i++) {
+        size_t column = columns ? static_cast<size_t>(columns[i]) : i;
+        if (column >= fields.size())
+            return Status::Invalid("no column number ", column, " among ", fields.size());
+        add_leaves(fields[column], &leaves);
+    }
+    std::iota(all.begin(), all.end(), 0);
+    ARROW_ASSIGN_OR_RAISE(auto batches, view->GetRecordBatchReader(groups ? *groups : all, leaves));
+    isthmus::export_stream(std::move(batches), view, reader.name, /*check=*/false, out);
+    return Status::OK();
+}
+
 extern "C" ist_status ist__parquet_reader_read(ist__parquet_reader *reader, const int *columns, size_t count,
                                                int64_t batch_rows, struct ArrowArrayStream *out, ist_error *err)
 {
+    return isthmus::guard(reader->name, err,
+                          [&] { return open_stream(*reader, nullptr, columns, count, batch_rows, out); });
+}
+
+extern "C" size_t ist__parquet_reader_group_count(const ist__parquet_reader *reader)
+{
+    return static_cast<size_t>(reader->metadata->num_row_groups());
+}
+
+extern "C" int64_t ist__parquet_reader_group_rows(const ist__parquet_reader *reader, size_t group)
+{
+    return reader->metadata->RowGroup(static_cast<int>(group))->num_rows();
+}
+
+extern "C" ist_status ist__parquet_reader_read_group(ist__parquet_reader *reader, size_t group, const int *columns,
+                                                     size_t count, struct ArrowArrayStream *out, ist_error *err)
+{
+    std::vector<int> groups = {static_cast<int>(group)};
+    return isthmus::guard(reader->name, err, [&] { return open_stream(*reader, &groups, columns, count, 0, out); });
+}
+
+/* The leaf of the file at the end of a path of fields; -1: it is nested, or in a list. */
+static int find_leaf(const parquet::arrow::SchemaManifest &manifest, const parquet::SchemaDescriptor &schema,
+                     const int *path, size_t depth)
+{
+    const auto *fields = &manifest.schema_fields;
+    const parquet::arrow::SchemaField *field = nullptr;
+    for (size_t level = 0; level < depth; level++) {
+        if (static_cast<size_t>(path[level]) >= fields->size())
+            return -1;
+        field = &(*fields)[static_cast<size_t>(path[level])];
+        fields = &field->children;
+    }
+    if (!field || !field->is_leaf() || schema.Column(field->column_index)->max_repetition_level() > 0)
+        return -1;
+    return field->column_index;
+}
+
+static Status append_bounds(const parquet::RowGroupMetaData &group, int leaf, isthmus::BoundsColumn *out)
+{
+    auto statistics = leaf < 0 ? nullptr : group.ColumnChunk(leaf)->statistics();
+    std::shared_ptr<arrow::Scalar> min, max;
+    if (!statistics)
+        return out->append(nullptr, nullptr, false, false);
+    /* Statistics of a type that Arrow has no values for tell nothing. */
+    if (statistics->HasMinMax() && !parquet::arrow::StatisticsAsScalars(*statistics, &min, &max).ok())
+        min = max = nullptr;
+    int64_t nulls = statistics->HasNullCount() ? statistics->null_count() : -1;
+    return out->append(min, max, nulls == 0, nulls == group.num_rows());
+}
+
+extern "C" ist_status ist__parquet_reader_prune(const ist__parquet_reader *reader, const ist__predicate *predicate,
+                                                const int *const *paths, bool *may_match, ist_error *err)
+{
     return isthmus::guard(reader->name, err, [&] {
-        ARROW_ASSIGN_OR_RAISE(auto view, reader->view(batch_rows > 0 ? batch_rows : batch_rows_default));
-        const auto &fields = view->manifest().schema_fields;
-        std::vector<int> leaves;
-        for (size_t i = 0; i < (columns ? count : fields.size()); i++) {
-            size_t column = columns ? static_cast<size_t>(columns[i]) : i;
-            if (column >= fields.size())
-                return Status::Invalid("no column number ", column, " among ", fields.size());
-            add_leaves(fields[column], &leaves);
+        ARROW_ASSIGN_OR_RAISE(auto view, reader->view(batch_rows_default));
+        size_t groups = ist__parquet_reader_group_count(reader);
+        std::vector<isthmus::BoundsColumn> columns(predicate->bounded.size());
+        for (size_t i = 0; i < columns.size(); i++) {
+            const isthmus::Bounded &bounded = predicate->bounded[i];
+            int leaf = paths[i] ? find_leaf(view->manifest(), *reader->metadata->schema(), paths[i], bounded.path.size())
+                                : -1;
+            ARROW_RETURN_NOT_OK(columns[i].init(bounded.type));
+            for (size_t g = 0; g < groups; g++)
+                ARROW_RETURN_NOT_OK(append_bounds(*reader->metadata->RowGroup(static_cast<int>(g)), leaf, &columns[i]));
         }
-        std::vector<int> groups(static_cast<size_t>(view->num_row_groups()));
-        std::iota(groups.begin(), groups.end(), 0);
-        ARROW_ASSIGN_OR_RAISE(auto batches, view->GetRecordBatchReader(groups, leaves));
-        isthmus::export_stream(std::move(batches), view, reader->name, /*check=*/false, out);
-        return Status::OK();
+        return predicate->prune(&columns, groups, may_match);
     });
 }
 

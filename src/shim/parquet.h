@@ -9,6 +9,7 @@
 
 #include "isthmus/arrow.h"
 #include "shim/bytes.h"
+#include "shim/predicate.h"
 
 #include <stdbool.h>
 
@@ -36,6 +37,21 @@ bool ist__parquet_reader_is_int96(const ist__parquet_reader *reader, const char 
  */
 ist_status ist__parquet_reader_read(ist__parquet_reader *reader, const int *columns, size_t count, int64_t batch_rows,
                                     struct ArrowArrayStream *out, ist_error *err);
+
+/* Row groups, and the rows of one, from the footer. */
+size_t ist__parquet_reader_group_count(const ist__parquet_reader *reader);
+int64_t ist__parquet_reader_group_rows(const ist__parquet_reader *reader, size_t group);
+/* ist__parquet_reader_read of one row group. columns is never NULL. */
+ist_status ist__parquet_reader_read_group(ist__parquet_reader *reader, size_t group, const int *columns, size_t count,
+                                          struct ArrowArrayStream *out, ist_error *err);
+/*
+ * Which row groups may hold a row that matches, by their statistics?
+ *   paths      for each of the predicate's bounded columns: the indices, as many as its depth, that lead through the
+ *              reader's schema to the same column; NULL where it has none
+ *   may_match  one for each row group; false only where no row can match
+ */
+ist_status ist__parquet_reader_prune(const ist__parquet_reader *reader, const ist__predicate *predicate,
+                                     const int *const *paths, bool *may_match, ist_error *err);
 
 typedef struct ist__parquet_writer_options {
     const char *compression;  /* "snappy", "zstd", "gzip", "lz4", "uncompressed" */

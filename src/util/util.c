@@ -67,9 +67,10 @@ void ist__hex(const void *bytes, size_t size, char *out)
     out[2 * size] = '\0';
 }
 
+static const char base64url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_error *err)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const unsigned char *at = bytes;
     for (size_t i = 0; i < size; i += 3) {
         size_t have = size - i < 3 ? size - i : 3;
@@ -78,10 +79,30 @@ ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_e
         for (size_t j = 0; j < 3; j++)
             bits = bits << 8 | (j < have ? at[i + j] : 0u);
         for (int j = 0; j < 4; j++)
-            text[j] = digits[bits >> (18 - 6 * j) & 63];
+            text[j] = base64url_digits[bits >> (18 - 6 * j) & 63];
         IST_TRY(ist_buffer_append(out, text, have + 1, err));
     }
     return IST_OK;
+}
+
+bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size)
+{
+    uint32_t bits = 0;
+    size_t count = 0;
+    if (size % 4 == 1)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        const char *digit = text[i] ? strchr(base64url_digits, text[i]) : NULL;
+        if (!digit)
+            return false;
+        bits = bits << 6 | (uint32_t)(digit - base64url_digits);
+        if (i % 4 > 0 && count == *out_size)
+            return false;
+        if (i % 4 > 0)
+            out[count++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
+    }
+    *out_size = count;
+    return true;
 }
 
 int64_t ist__now_ms(void)

@@ -46,6 +46,8 @@ void ist__uuid(char out[37]);
 void ist__hex(const void *bytes, size_t size, char *out);
 /* Append bytes in base64 for URLs, without padding (RFC 4648, section 5). */
 ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_error *err);
+/* Undo it. *out_size: room in `out`, then bytes there. false: not base64 for URLs, or no room. */
+bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size);
 
 /* Milliseconds since the epoch; microseconds of the monotonic clock. */
 int64_t ist__now_ms(void);

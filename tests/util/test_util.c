@@ -77,6 +77,17 @@ static void test_util_text__of_bytes(void **state)
         assert_ok(ist_buffer_append(&out, "", 0, &err), err);
         assert_ok(ist__base64url("foobar", size, &out, &err), err);
         assert_string_equal(out.data, encoded[size]);
+        unsigned char back[6];
+        size_t back_size = sizeof back;
+        assert_true(ist__base64url_decode(out.data, out.size, back, &back_size));
+        assert_int_equal(back_size, size);
+        assert_memory_equal(back, "foobar", size);
+    }
+    static const char *const no_base64[] = {"A", "AB+/", "AB==", "AAAAAAAAA"}; /* the last has no room */
+    for (size_t i = 0; i < sizeof no_base64 / sizeof no_base64[0]; i++) {
+        unsigned char back[6];
+        size_t back_size = sizeof back;
+        assert_false(ist__base64url_decode(no_base64[i], strlen(no_base64[i]), back, &back_size));
     }
     ist_buffer_clear(&out);
     assert_ok(ist__base64url("\xfb\xff\xbf", 3, &out, &err), err);

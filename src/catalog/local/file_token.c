@@ -29,31 +29,6 @@ struct ist__file_signer {
     _Atomic(char *) url;
 };
 
-/* Base64 for URLs, without padding ---------------------------------------------------------------------------------- */
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/* Returns the number of bytes, or -1 for what is not base64url or does not fit. */
-static int decode(const char *text, size_t size, unsigned char *out, size_t capacity)
-{
-    uint32_t bits = 0;
-    size_t count = 0;
-    if (size % 4 == 1)
-        return -1;
-    for (size_t i = 0; i < size; i++) {
-        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
-        if (!digit)
-            return -1;
-        bits = bits << 6 | (uint32_t)(digit - digits);
-        if (i % 4 == 0)
-            continue;
-        if (count == capacity)
-            return -1;
-        out[count++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
-    }
-    return (int)count;
-}
-
 /* The key -------------------------------------------------------------------------------------------------------- */
 
 static ist_status make_key(const char *path, unsigned char key[KEY_BYTES], ist_error *err)
@@ -221,13 +196,13 @@ static ist_status check(const ist__file_signer *signer, const char *token, bool 
     unsigned char mac[MAC_BYTES], shown[MAC_BYTES], payload[PAYLOAD_MAX];
     size_t size = token ? strnlen(token, IST__FILE_TOKEN_MAX + 1) : 0;
     const char *dot = size > MAC_TEXT && size <= IST__FILE_TOKEN_MAX ? token + size - MAC_TEXT - 1 : NULL;
-    if (!dot || *dot != '.' || decode(dot + 1, MAC_TEXT, shown, sizeof shown) != MAC_BYTES ||
-        !sign(signer, token, (size_t)(dot - token), mac) || CRYPTO_memcmp(mac, shown, sizeof mac) != 0)
+    size_t shown_size = sizeof shown, payload_size = sizeof payload;
+    if (!dot || *dot != '.' || !ist__base64url_decode(dot + 1, MAC_TEXT, shown, &shown_size) ||
+        shown_size != MAC_BYTES || !sign(signer, token, (size_t)(dot - token), mac) || CRYPTO_memcmp(mac, shown, sizeof mac) != 0)
         return refused(err);
-    int count = decode(token, (size_t)(dot - token), payload, sizeof payload);
-    if (count < 0)
+    if (!ist__base64url_decode(token, (size_t)(dot - token), payload, &payload_size))
         return refused(err);
-    IST_TRY(read_payload((const char *)payload, (size_t)count, out, err));
+    IST_TRY(read_payload((const char *)payload, payload_size, out, err));
     if (out->expires_ms <= ist__now_ms())
         return ist__uc_error(err, IST__UC_UNAUTHENTICATED,
                              "the credentials for %s have expired; ask the catalog for new ones", out->root);
