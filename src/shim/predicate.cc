@@ -595,7 +595,10 @@ extern "C" ist_status ist__predicate_bind(ist__predicate *predicate, const struc
     return isthmus::guard("predicate", err, [&] {
         auto borrowed = isthmus::borrow(schema);
         ARROW_ASSIGN_OR_RAISE(predicate->schema, arrow::ImportSchema(&borrowed));
-        ARROW_ASSIGN_OR_RAISE(predicate->bound, predicate->expression.Bind(*predicate->schema));
+        auto bound = predicate->expression.Bind(*predicate->schema);
+        if (!bound.ok()) /* no kernel for these types: that is the expression's fault, not a feature that is missing */
+            return Status::Invalid(bound.status().message());
+        predicate->bound = *bound;
         if (!predicate->bound.IsScalarExpression())
             return Status::Invalid(predicate->expression.ToString(), " is not a function of one row");
         if (predicate->bound.type()->id() != Type::BOOL)
