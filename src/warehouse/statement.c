@@ -20,6 +20,16 @@ void ist__statement_append(ist__statement_list *list, ist__statement *s)
     s->list = list;
 }
 
+void ist__statement_prepend(ist__statement_list *list, ist__statement *s)
+{
+    s->next = list->first;
+    s->previous = NULL;
+    *(list->first ? &list->first->previous : &list->last) = s;
+    list->first = s;
+    list->count++;
+    s->list = list;
+}
+
 void ist__statement_remove(ist__statement *s)
 {
     ist__statement_list *list = s->list;

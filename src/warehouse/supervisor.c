@@ -138,10 +138,29 @@ static void unlink_worker(worker *w)
     w->at->all->graveyard = w;
 }
 
+/* A worker that was dead already, or died at once, did nothing for its statement: another one may try, once. */
+static bool give_back(worker *w)
+{
+    ist__statement *s = w->statement;
+    if (w->heard || *w->reason || s->given_again)
+        return false;
+    w->statement = NULL;
+    s->worker = NULL;
+    s->given_again = true;
+    s->state = IST__PENDING;
+    explicit_bzero(s->token, sizeof s->token);
+    w->at->all->queued_bytes += s->text_bytes;
+    ist__statement_prepend(&w->at->queue, s);
+    ist__statement_release(s);
+    return true;
+}
+
 /* The statement that was running when its worker ended. */
 static void finish_orphan(worker *w, const char *how)
 {
     char message[600];
+    if (give_back(w))
+        return;
     snprintf(message, sizeof message, "the engine's process %s while it ran the statement: %s; other statements go on", how,
              *w->reason ? w->reason : "a fault of the engine, or the machine is out of memory");
     finish(w, IST__FAILED, "INTERNAL_ERROR", message);
@@ -342,6 +361,7 @@ static void give(worker *w, ist__statement *s, int64_t now_us)
     s->worker = w;
     w->statement = ist__statement_hold(s);
     w->state = WORKER_BUSY;
+    w->heard = false;
     w->deadline_us = now_us + (int64_t)w->at->all->options.statement_timeout_s * 1000000;
     ist__statement_note(s);
     ist_status status = make_statement_token(s, &error);
@@ -550,6 +570,7 @@ static ist_status on_message(worker *w, const ist__worker_message *m, ist_error 
     };
     if (m->type != IST__WORKER_READY && w->state != WORKER_BUSY)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "it spoke of a statement while it had none");
+    w->heard = true;
     return handlers[m->type](w, m, err);
 }
 

@@ -65,6 +65,7 @@ struct ist__statement {
     char *client;
     ist__statement_state state;
     bool cancel;       /* was asked for */
+    bool given_again;  /* its first worker was dead when it was given */
     const char *failure; /* why it is stopped although nobody canceled it: the error code; `message` is set then */
     int64_t submitted_ms, started_ms, ended_ms;
     worker *worker;                           /* while it runs */
@@ -103,6 +104,7 @@ struct worker {
     ist__statement *statement; /* held while it runs */
     int64_t deadline_us;      /* to be ready by, to have the statement done by, to have stopped by; 0 for none */
     bool asked_to_stop;       /* the statement */
+    bool heard;               /* it said something about the statement */
     bool closed;              /* it closed its channel: its process should end in a moment */
     int64_t idle_since_us;
     char reason[400];         /* why it was killed: it only has to be reaped; "" while it was not */
@@ -161,6 +163,7 @@ struct ist__warehouses {
 
 ist__statement *ist__statement_hold(ist__statement *statement);
 void ist__statement_append(ist__statement_list *list, ist__statement *statement);
+void ist__statement_prepend(ist__statement_list *list, ist__statement *statement);
 void ist__statement_remove(ist__statement *statement);
 ist__statement *ist__statement_by_id(ist__warehouses *all, const char *id);
 /* End it: state, waiters, history. It must be in no queue and run nowhere. message is copied; NULL for none. */
