@@ -10,6 +10,8 @@ A statement is a list of actions between semicolons, done in order; then `done` 
     echo            a chunk with the `execute` message
     resolve A M     ask for the tables A,B.. ("c.s.t", "c.s.t<view<view") with the access M; a chunk with the answer
     function F      the same for a function
+    call WHO METHOD PATH BODY   a request to the catalog with the engine's or the statement's token; a chunk with the status
+    environment     a chunk with its environment, arguments and descriptors
     count N         say that there were N rows
     kind K          what `done` tells; lineage {...} likewise; truncated
     fail CODE TEXT  `failed`
@@ -25,9 +27,12 @@ import struct
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 channel = socket.socket(fileno=int(sys.argv[sys.argv.index("--channel") + 1]))
 folder = None
+catalog = None  # host and token
 waiting = []  # messages that came while something else was waited for
 
 
@@ -82,6 +87,15 @@ def canceled(seconds):
         if select.select([channel], [], [], left)[0] and receive()["type"] == "cancel":
             return True
     return False
+
+
+def call(who, method, path, body):
+    request = urllib.request.Request(catalog["host"] + path, body.encode() or None, method=method,
+                                     headers={"Authorization": "Bearer " + who["token"]})
+    try:
+        return urllib.request.urlopen(request).status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
 
 
 class Ended(Exception):
@@ -141,6 +155,9 @@ class Statement:
                                      for name in tables]})
         elif action == "function":
             self.resolve({"functions": [words[0].split(".")]})
+        elif action == "call":
+            self.add(json.dumps([[str(call(self.execute if words[0] == "statement" else catalog, words[1], words[2],
+                                           " ".join(words[3:])))]]).encode(), 1)
         elif action == "count":
             self.told = int(words[0])
         elif action == "kind":
@@ -191,12 +208,12 @@ class Statement:
 
 
 def main():
-    global folder
+    global folder, catalog
     behaviour = os.environ.get("SCRIPTED_WORKER", "")
     if behaviour == "exit":
         sys.exit(3)
     hello = receive()
-    folder = hello["results_dir"]
+    folder, catalog = hello["results_dir"], hello["catalog"]
     if behaviour == "silent":
         time.sleep(3600)
     send({"type": "ready", "engine": "scripted", "version": "1"})
