@@ -21,7 +21,7 @@ typedef struct warehouses {
     yyjson_doc *doc; /* of the last answer */
     pthread_mutex_t mutex;
     pthread_cond_t woken_one;
-    int woken, writes;
+    int woken, writes; /* writes: under way */
 } warehouses;
 
 /* What the writer of a server does, in a thread for each. */
@@ -45,6 +45,10 @@ static inline void *run_write(void *self)
     if (status != IST_OK)
         print_error("a write failed: %s\n", err.message);
     free(write);
+    pthread_mutex_lock(&w->mutex);
+    w->writes--;
+    pthread_cond_broadcast(&w->woken_one);
+    pthread_mutex_unlock(&w->mutex);
     return NULL;
 }
 
@@ -54,7 +58,9 @@ static inline void write_in_thread(void *self, ist_status (*work)(void *payload,
     test_write *write = malloc(sizeof *write);
     pthread_t thread;
     *write = (test_write){self, work, done, payload};
+    pthread_mutex_lock(&((warehouses *)self)->mutex);
     ((warehouses *)self)->writes++;
+    pthread_mutex_unlock(&((warehouses *)self)->mutex);
     if (pthread_create(&thread, NULL, run_write, write) != 0)
         abort();
     pthread_detach(thread);
@@ -75,6 +81,10 @@ static inline void start_warehouses(warehouses *w)
 static inline void stop_warehouses(warehouses *w)
 {
     ist__warehouses_stop(w->all);
+    pthread_mutex_lock(&w->mutex);
+    while (w->writes > 0)
+        pthread_cond_wait(&w->woken_one, &w->mutex);
+    pthread_mutex_unlock(&w->mutex);
     ist__warehouses_free(w->all);
     w->all = NULL;
 }
