@@ -16,6 +16,13 @@ static int count_workers(warehouses *w, pid_t *first)
     return count;
 }
 
+static void wait_running(const ist__statement *s)
+{
+    for (int i = 0; i < 500 && s->state != IST__RUNNING; i++)
+        pause_ms(20);
+    assert_int_equal(s->state, IST__RUNNING);
+}
+
 static void test_warehouse_supervisor__runs_statements(void **state)
 {
     warehouses *w = *state;
@@ -141,8 +148,8 @@ static void test_warehouse_supervisor__cancel(void **state)
     warehouses *w = *state;
     ist__statement *running = submit(w, "sleep 60", NULL), *stubborn = submit(w, "hang", NULL);
     ist__statement *waiting = submit(w, "sleep 60", NULL);
-    for (int i = 0; i < 100 && stubborn->state != IST__RUNNING; i++)
-        pause_ms(20);
+    wait_running(running);
+    wait_running(stubborn);
     ask(w, waiting);
     expect_text(w, "/status/state", "PENDING"); /* there are two workers */
     ist__statement_cancel(waiting);
@@ -166,6 +173,7 @@ static void test_warehouse_supervisor__waits(void **state)
 {
     warehouses *w = *state;
     ist__statement *s = submit(w, "sleep 2", NULL);
+    wait_running(s);
     assert_true(ist__statement_wait(s, 300, note_woken, w));
     wait_woken(w, 1);
     ask(w, s);
@@ -256,8 +264,8 @@ static void test_warehouse_supervisor__ten_thousand_wait(void **state)
     ist__statement **all = calloc(MANY, sizeof *all), *s;
     /* The first ones hold both workers. */
     ist__statement *first = submit(w, "sleep 60", NULL), *second = submit(w, "sleep 60", NULL);
-    for (int i = 0; i < 100 && (first->state != IST__RUNNING || second->state != IST__RUNNING); i++)
-        pause_ms(20);
+    wait_running(first);
+    wait_running(second);
     for (int i = 0; i < MANY; i++)
         all[i] = submit(w, "rows 1", NULL);
     static const char body[] = "{\"warehouse_id\":\"embedded\",\"statement\":\"rows 1\"}";
@@ -283,8 +291,7 @@ static void test_warehouse_supervisor__halts_and_goes_on(void **state)
 {
     warehouses *w = *state;
     ist__statement *s = submit(w, "sleep 60", NULL);
-    for (int i = 0; i < 100 && s->state != IST__RUNNING; i++)
-        pause_ms(20);
+    wait_running(s);
     assert_ok(ist__warehouse_stop(w->all, "embedded", &w->err), w->err);
     expect_state(w, s, "CANCELED");
     ist__statement_release(s);
@@ -318,8 +325,7 @@ static void test_warehouse_supervisor__leaves_nothing(void **state)
     pid_t pid = 0;
     char path[4200];
     ist__statement *s = submit(w, "hang", NULL);
-    for (int i = 0; i < 100 && s->state != IST__RUNNING; i++)
-        pause_ms(20);
+    wait_running(s);
     count_workers(w, &pid);
     snprintf(path, sizeof path, "%s", w->all->results_dir);
     stop_warehouses(w);
