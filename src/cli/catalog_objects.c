@@ -34,16 +34,36 @@ ist_status cli_kind_of_word(cli_call *call, const char *word, const cli_kind_of_
     return cli_usage(call, err, "'%s' is none of " CLI_CATALOG_KINDS, word);
 }
 
-ist_status cli_name_of_kind(cli_call *call, const cli_kind_of_object *kind, size_t argument, const char **out,
-                            ist_error *err)
+static ist_status name_of_kind(cli_call *call, const cli_kind_of_object *kind, const char **out, ist_error *err)
 {
     bool named = kind->securable != IST_SECURABLE_METASTORE;
-    *out = argument < call->arg_count ? call->args[argument] : "";
+    *out = call->arg_count > 1 ? call->args[1] : "";
     if (named && !**out)
         return cli_usage(call, err, "NAME is missing: %s", kind->form);
     if (!named && **out)
         return cli_usage(call, err, "there is one metastore, without a name");
     return IST_OK;
+}
+
+ist_status cli_object_run(cli_call *call, const char *word,
+                          ist_status (*work)(const cli_object *object, ist_buffer *json, ist_error *err),
+                          ist_status (*print)(const cli_call *call, const ist_buffer *json, ist_error *err),
+                          ist_error *err)
+{
+    cli_object object = {.call = call};
+    ist_buffer json = IST_BUFFER_INIT;
+    ist_status status = cli_kind_of_word(call, word, &object.kind, err);
+    if (status == IST_OK)
+        status = name_of_kind(call, object.kind, &object.name, err);
+    if (status == IST_OK)
+        status = cli_catalog_open(call, &object.catalog, err);
+    if (status == IST_OK)
+        status = work(&object, &json, err);
+    if (status == IST_OK)
+        status = print(call, &json, err);
+    ist_buffer_free(&json);
+    ist_catalog_free(object.catalog);
+    return status;
 }
 
 ist_status cli_catalog_list_all(ist_catalog *catalog, const cli_kind_of_object *kind, const char *parent,

@@ -20,9 +20,24 @@ typedef struct cli_kind_of_object {
 
 /* The kind that a word names, also in the plural ("tables"). An error is about how the command was typed. */
 ist_status cli_kind_of_word(cli_call *call, const char *word, const cli_kind_of_object **out, ist_error *err);
-/* The NAME that follows KIND among the arguments, "" for the metastore's. */
-ist_status cli_name_of_kind(cli_call *call, const cli_kind_of_object *kind, size_t argument, const char **out,
-                            ist_error *err);
+
+/* What a command of the form KIND NAME is about. */
+typedef struct cli_object {
+    cli_call *call;
+    ist_catalog *catalog;
+    const cli_kind_of_object *kind;
+    const char *name; /* the second argument; "" for the metastore's */
+} cli_object;
+
+/*
+ * The frame of those commands: read kind and name, open the catalog, do the work, print what it appended to `json`.
+ *   word   of the kind
+ *   print  cli_object_print or another; not called after an error
+ */
+ist_status cli_object_run(cli_call *call, const char *word,
+                          ist_status (*work)(const cli_object *object, ist_buffer *json, ist_error *err),
+                          ist_status (*print)(const cli_call *call, const ist_buffer *json, ist_error *err),
+                          ist_error *err);
 
 /* All pages of a list, as one array that becomes the root of `all`. */
 ist_status cli_catalog_list_all(ist_catalog *catalog, const cli_kind_of_object *kind, const char *parent,

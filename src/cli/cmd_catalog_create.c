@@ -173,15 +173,16 @@ static ist_status complete_table(cli_call *call, ist_catalog *catalog, yyjson_mu
 }
 
 /* What differs between kinds. */
-static ist_status complete(cli_call *call, ist_catalog *catalog, const cli_kind_of_object *kind, yyjson_mut_doc *doc,
-                           const char *name, ist_error *err)
+static ist_status complete(const cli_object *object, yyjson_mut_doc *doc, ist_error *err)
 {
+    cli_call *call = object->call;
+    const char *name = object->name;
     const object_values *values = call->values;
     ist_buffer uri = IST_BUFFER_INIT;
     ist_status status = values->location ? cli_absolute(values->location, &uri, err) : IST_OK;
     if (status != IST_OK)
         return status;
-    switch (kind->securable) {
+    switch (object->kind->securable) {
     case IST_SECURABLE_CATALOG:
         status = set_name(call, doc, name, 1, "name", err);
         set_text(doc, "storage_root", values->storage_root);
@@ -193,7 +194,7 @@ static ist_status complete(cli_call *call, ist_catalog *catalog, const cli_kind_
     case IST_SECURABLE_TABLE:
         status = set_name(call, doc, name, 3, "name", err);
         if (status == IST_OK)
-            status = complete_table(call, catalog, doc, uri.data, err);
+            status = complete_table(call, object->catalog, doc, uri.data, err);
         break;
     case IST_SECURABLE_VOLUME:
         status = set_name(call, doc, name, 3, "name", err);
@@ -237,36 +238,30 @@ static ist_status write_body(const cli_kind_of_object *kind, yyjson_mut_doc *doc
     return *out ? IST_OK : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
 }
 
-ist_status cmd_catalog_create(cli_call *call, ist_error *err)
+static ist_status create(const cli_object *object, ist_buffer *json, ist_error *err)
 {
-    const object_values *values = call->values;
-    const cli_kind_of_object *kind;
-    ist_catalog *catalog = NULL;
+    const object_values *values = object->call->values;
     yyjson_mut_doc *doc = NULL;
     char *body = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
-    ist_status status = cli_kind_of_word(call, call->args[0], &kind, err);
+    ist_status status = cli_read_object(values->body, &doc, err);
     if (status == IST_OK)
-        status = cli_read_object(values->body, &doc, err);
-    if (status == IST_OK)
-        status = set_properties(call, doc, &values->properties, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
+        status = set_properties(object->call, doc, &values->properties, err);
     if (status == IST_OK) {
         set_text(doc, "comment", values->comment);
-        status = complete(call, catalog, kind, doc, call->args[1], err);
+        status = complete(object, doc, err);
     }
     if (status == IST_OK)
-        status = write_body(kind, doc, &body, err);
+        status = write_body(object->kind, doc, &body, err);
     if (status == IST_OK)
-        status = ist_catalog_create(catalog, kind->securable, body, &json, err);
-    if (status == IST_OK)
-        status = cli_object_print(call, &json, err);
+        status = ist_catalog_create(object->catalog, object->kind->securable, body, json, err);
     free(body);
     yyjson_mut_doc_free(doc);
-    ist_buffer_free(&json);
-    ist_catalog_free(catalog);
     return status;
+}
+
+ist_status cmd_catalog_create(cli_call *call, ist_error *err)
+{
+    return cli_object_run(call, call->args[0], create, cli_object_print, err);
 }
 
 /* ---- update ------------------------------------------------------------------------------------------------------ */
@@ -304,15 +299,14 @@ const cli_page cmd_catalog_update_page = {
 };
 
 /* Properties are replaced as a whole by the server: start from what is there. */
-static ist_status merge_properties(cli_call *call, ist_catalog *catalog, const cli_kind_of_object *kind,
-                                   const char *name, yyjson_mut_doc *doc, ist_error *err)
+static ist_status merge_properties(const cli_object *object, yyjson_mut_doc *doc, ist_error *err)
 {
-    const object_values *values = call->values;
+    const object_values *values = object->call->values;
     ist_buffer json = IST_BUFFER_INIT;
     yyjson_doc *now = NULL;
     if (values->properties.count + values->unset.count == 0)
         return IST_OK;
-    ist_status status = ist_catalog_get(catalog, kind->securable, name, &json, err);
+    ist_status status = ist_catalog_get(object->catalog, object->kind->securable, object->name, &json, err);
     if (status == IST_OK)
         status = cli_parse_json(&json, &now, err);
     if (status == IST_OK) {
@@ -321,28 +315,21 @@ static ist_status merge_properties(cli_call *call, ist_catalog *catalog, const c
         for (size_t i = 0; i < values->unset.count; i++)
             yyjson_mut_obj_remove_key(map, values->unset.items[i]);
         yyjson_mut_obj_put(yyjson_mut_doc_get_root(doc), yyjson_mut_str(doc, "properties"), map);
-        status = set_properties(call, doc, &values->properties, err);
+        status = set_properties(object->call, doc, &values->properties, err);
     }
     yyjson_doc_free(now);
     ist_buffer_free(&json);
     return status;
 }
 
-ist_status cmd_catalog_update(cli_call *call, ist_error *err)
+static ist_status update(const cli_object *object, ist_buffer *json, ist_error *err)
 {
-    const object_values *values = call->values;
-    const cli_kind_of_object *kind;
-    ist_catalog *catalog = NULL;
+    const object_values *values = object->call->values;
     yyjson_mut_doc *doc = NULL;
     char *patch = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
-    ist_status status = cli_kind_of_word(call, call->args[0], &kind, err);
+    ist_status status = cli_read_object(values->body, &doc, err);
     if (status == IST_OK)
-        status = cli_read_object(values->body, &doc, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
-    if (status == IST_OK)
-        status = merge_properties(call, catalog, kind, call->args[1], doc, err);
+        status = merge_properties(object, doc, err);
     if (status == IST_OK) {
         set_text(doc, "new_name", values->rename);
         set_text(doc, "comment", values->comment);
@@ -351,20 +338,21 @@ ist_status cmd_catalog_update(cli_call *call, ist_error *err)
         set_text(doc, "credential_name", values->credential);
         set_role(doc, values->role);
         if (yyjson_mut_obj_size(yyjson_mut_doc_get_root(doc)) == 0)
-            status = cli_usage(call, err, "nothing is to be changed");
+            status = cli_usage(object->call, err, "nothing is to be changed");
     }
     if (status == IST_OK) {
         patch = yyjson_mut_write(doc, 0, NULL);
-        status = patch ? ist_catalog_update(catalog, kind->securable, call->args[1], patch, &json, err)
+        status = patch ? ist_catalog_update(object->catalog, object->kind->securable, object->name, patch, json, err)
                        : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
     }
-    if (status == IST_OK)
-        status = cli_object_print(call, &json, err);
     free(patch);
     yyjson_mut_doc_free(doc);
-    ist_buffer_free(&json);
-    ist_catalog_free(catalog);
     return status;
+}
+
+ist_status cmd_catalog_update(cli_call *call, ist_error *err)
+{
+    return cli_object_run(call, call->args[0], update, cli_object_print, err);
 }
 
 /* ---- delete ------------------------------------------------------------------------------------------------------ */
@@ -390,18 +378,23 @@ const cli_page cmd_catalog_delete_page = {
     .examples = delete_examples,
 };
 
+static ist_status delete(const cli_object *object, ist_buffer *json, ist_error *err)
+{
+    const object_values *values = object->call->values;
+    ist_status status =
+        ist_catalog_delete(object->catalog, object->kind->securable, object->name, values->force, err);
+    return status == IST_OK ? ist_buffer_append_string(json, "{}", err) : status;
+}
+
+static ist_status print_deleted(const cli_call *call, const ist_buffer *json, ist_error *err)
+{
+    (void)err;
+    if (call->json)
+        puts(json->data);
+    return IST_OK;
+}
+
 ist_status cmd_catalog_delete(cli_call *call, ist_error *err)
 {
-    const object_values *values = call->values;
-    const cli_kind_of_object *kind;
-    ist_catalog *catalog = NULL;
-    ist_status status = cli_kind_of_word(call, call->args[0], &kind, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
-    if (status == IST_OK)
-        status = ist_catalog_delete(catalog, kind->securable, call->args[1], values->force, err);
-    if (status == IST_OK && call->json)
-        puts("{}");
-    ist_catalog_free(catalog);
-    return status;
+    return cli_object_run(call, call->args[0], delete, print_deleted, err);
 }

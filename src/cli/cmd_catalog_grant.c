@@ -98,25 +98,15 @@ static ist_status print_grants(const cli_call *call, const ist_buffer *json, ist
     return status;
 }
 
+static ist_status get_grants(const cli_object *object, ist_buffer *json, ist_error *err)
+{
+    const grant_values *values = object->call->values;
+    return ist_catalog_get_grants(object->catalog, object->kind->securable, object->name, values->principal, json, err);
+}
+
 ist_status cmd_catalog_grants(cli_call *call, ist_error *err)
 {
-    const grant_values *values = call->values;
-    const cli_kind_of_object *kind;
-    const char *name;
-    ist_catalog *catalog = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
-    ist_status status = cli_kind_of_word(call, call->args[0], &kind, err);
-    if (status == IST_OK)
-        status = cli_name_of_kind(call, kind, 1, &name, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
-    if (status == IST_OK)
-        status = ist_catalog_get_grants(catalog, kind->securable, name, values->principal, &json, err);
-    if (status == IST_OK)
-        status = print_grants(call, &json, err);
-    ist_buffer_free(&json);
-    ist_catalog_free(catalog);
-    return status;
+    return cli_object_run(call, call->args[0], get_grants, print_grants, err);
 }
 
 /* [{"principal", "add"|"remove": [...]}] */
@@ -139,44 +129,47 @@ static char *make_changes(const char *principal, const char *member, const char 
     return text;
 }
 
-static ist_status change_grants(cli_call *call, const char *member, const char *option, ist_error *err)
+static ist_status change(const cli_object *object, const char *member, ist_buffer *json, ist_error *err)
+{
+    const grant_values *values = object->call->values;
+    char *changes = make_changes(values->to, member, object->call->args[0]);
+    ist_status status =
+        changes ? ist_catalog_update_grants(object->catalog, object->kind->securable, object->name, changes, json, err)
+                : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
+    free(changes);
+    return status;
+}
+
+static ist_status add(const cli_object *object, ist_buffer *json, ist_error *err)
+{
+    return change(object, "add", json, err);
+}
+
+static ist_status take_away(const cli_object *object, ist_buffer *json, ist_error *err)
+{
+    return change(object, "remove", json, err);
+}
+
+static ist_status run(cli_call *call, ist_status (*work)(const cli_object *, ist_buffer *, ist_error *),
+                      const char *option, ist_error *err)
 {
     const grant_values *values = call->values;
-    const cli_kind_of_object *kind;
-    const char *name, *word;
-    char typed[32];
+    const char *word;
+    char kind[32];
     size_t size;
-    ist_catalog *catalog = NULL;
-    char *changes = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
     if (!values->to)
         return cli_usage(call, err, "--%s PRINCIPAL is missing", option);
     cli_choice_at(CLI_CATALOG_KINDS, (size_t)values->on, &word, &size);
-    snprintf(typed, sizeof typed, "%.*s", (int)size, word);
-    ist_status status = cli_kind_of_word(call, typed, &kind, err);
-    if (status == IST_OK)
-        status = cli_name_of_kind(call, kind, 1, &name, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
-    if (status == IST_OK) {
-        changes = make_changes(values->to, member, call->args[0]);
-        status = changes ? ist_catalog_update_grants(catalog, kind->securable, name, changes, &json, err)
-                         : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-    }
-    if (status == IST_OK)
-        status = print_grants(call, &json, err);
-    free(changes);
-    ist_buffer_free(&json);
-    ist_catalog_free(catalog);
-    return status;
+    snprintf(kind, sizeof kind, "%.*s", (int)size, word);
+    return cli_object_run(call, kind, work, print_grants, err);
 }
 
 ist_status cmd_catalog_grant(cli_call *call, ist_error *err)
 {
-    return change_grants(call, "add", "to", err);
+    return run(call, add, "to", err);
 }
 
 ist_status cmd_catalog_revoke(cli_call *call, ist_error *err)
 {
-    return change_grants(call, "remove", "from", err);
+    return run(call, take_away, "from", err);
 }

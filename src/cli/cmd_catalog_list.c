@@ -86,22 +86,12 @@ const cli_page cmd_catalog_show_page = {
     .examples = show_examples,
 };
 
+static ist_status show(const cli_object *object, ist_buffer *json, ist_error *err)
+{
+    return ist_catalog_get(object->catalog, object->kind->securable, object->name, json, err);
+}
+
 ist_status cmd_catalog_show(cli_call *call, ist_error *err)
 {
-    const cli_kind_of_object *kind;
-    const char *name;
-    ist_catalog *catalog = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
-    ist_status status = cli_kind_of_word(call, call->args[0], &kind, err);
-    if (status == IST_OK)
-        status = cli_name_of_kind(call, kind, 1, &name, err);
-    if (status == IST_OK)
-        status = cli_catalog_open(call, &catalog, err);
-    if (status == IST_OK)
-        status = ist_catalog_get(catalog, kind->securable, name, &json, err);
-    if (status == IST_OK)
-        status = cli_object_print(call, &json, err);
-    ist_buffer_free(&json);
-    ist_catalog_free(catalog);
-    return status;
+    return cli_object_run(call, call->args[0], show, cli_object_print, err);
 }
