@@ -323,20 +323,6 @@ static ist_status create(ist__db *db, ist__principal_kind kind, yyjson_val *body
     return show(db, kind, id, out, err);
 }
 
-ist_status ist__scim_create(ist__session *session, ist__principal_kind kind, const char *body, ist_buffer *out,
-                            ist_error *err)
-{
-    yyjson_doc *in = NULL;
-    ist__db *db;
-    IST_TRY(ist__require_admin(session, err));
-    IST_TRY(ist__json_read_object(body, &in, err));
-    ist_status status = ist__session_write(session, &db, err);
-    if (status == IST_OK)
-        status = ist__db_end(db, create(db, kind, yyjson_doc_get_root(in), out, err), err);
-    yyjson_doc_free(in);
-    return status;
-}
-
 /* Update ----------------------------------------------------------------------------------------------------------- */
 
 static bool is_built_in(const char *id)
@@ -474,18 +460,33 @@ static ist_status update(ist__db *db, ist__principal_kind kind, const char *id, 
     return show(db, kind, id, out, err);
 }
 
-ist_status ist__scim_update(ist__session *session, ist__principal_kind kind, const char *id, bool replace,
-                            const char *body, ist_buffer *out, ist_error *err)
+/* Make a principal, where id is NULL, or change one. */
+static ist_status put(ist__session *session, ist__principal_kind kind, const char *id, bool replace, const char *body,
+                      ist_buffer *out, ist_error *err)
 {
     yyjson_doc *in = NULL;
     ist__db *db;
     IST_TRY(ist__require_admin(session, err));
     IST_TRY(ist__json_read_object(body, &in, err));
+    yyjson_val *root = yyjson_doc_get_root(in);
     ist_status status = ist__session_write(session, &db, err);
     if (status == IST_OK)
-        status = ist__db_end(db, update(db, kind, id, replace, yyjson_doc_get_root(in), out, err), err);
+        status = ist__db_end(db, id ? update(db, kind, id, replace, root, out, err) : create(db, kind, root, out, err),
+                             err);
     yyjson_doc_free(in);
     return status;
+}
+
+ist_status ist__scim_create(ist__session *session, ist__principal_kind kind, const char *body, ist_buffer *out,
+                            ist_error *err)
+{
+    return put(session, kind, NULL, false, body, out, err);
+}
+
+ist_status ist__scim_update(ist__session *session, ist__principal_kind kind, const char *id, bool replace,
+                            const char *body, ist_buffer *out, ist_error *err)
+{
+    return put(session, kind, id, replace, body, out, err);
 }
 
 /* Delete ----------------------------------------------------------------------------------------------------------- */
