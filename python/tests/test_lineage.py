@@ -1,5 +1,6 @@
 """Lineage end to end: what OpenLineage's own client makes of the events, Spark's columns, places that are gone or slow."""
 
+import http.server
 import json
 import os
 import socket
@@ -110,6 +111,79 @@ def test_merge(spark, tables):
     assert {(orders, "id", "id", "IDENTITY"), (orders, "price", "price", "IDENTITY"),
             (orders, "price", "price", "TRANSFORMATION"), (orders, "id", None, "JOIN")} <= found
     assert {source for source, *_ in found} == {orders}
+
+
+@pytest.fixture
+def endpoint():
+    """An OpenLineage endpoint: (its URL, the requests it got, an event that lets it answer)."""
+    got, go = [], threading.Event()
+
+    class Endpoint(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            go.wait(30)
+            got.append((self.path, self.headers["Authorization"],
+                        json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(201)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", got, go
+        go.set()
+        server.shutdown()
+
+
+APPLICATION = """
+import sys, isthmus
+spark = isthmus.spark.builder().master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+spark.range(3).write.saveAsTable(sys.argv[1])
+spark.stop()
+"""
+
+
+def test_spark_tells_an_endpoint_too(services, schema, name, endpoint):
+    """All of it, although the application ends at once."""
+    url, got, go = endpoint
+    go.set()
+    subprocess.run([sys.executable, "-c", APPLICATION, name], check=True, timeout=120,
+                   env={**os.environ, "OPENLINEAGE_URL": url + "/", "OPENLINEAGE_API_KEY": "key-1"})
+    path, key, event = got[-1]
+    assert (path, key) == ("/api/v1/lineage", "Bearer key-1")
+    assert event["outputs"][0]["name"] == name and event["job"]["facets"]["jobType"]["integration"] == "SPARK"
+
+
+def test_spark_drops_the_oldest_and_counts(spark, endpoint):
+    url, got, go = endpoint
+    emitter = spark._jvm.io.isthmus.spark.LineageEmitter({"OPENLINEAGE_URL": url, "OPENLINEAGE_ENDPOINT": "x/y"}, 3)
+    start = time.monotonic()
+    for i in range(20):
+        emitter.emit(json.dumps({"n": i}))
+    assert time.monotonic() - start < 2 and not emitter.flush(10)
+    go.set()
+    assert emitter.flush(20_000)
+    assert [event["n"] for _, _, event in got][-3:] == [17, 18, 19]  # what happened last is what somebody asks for
+    assert {path for path, *_ in got} == {"/x/y"}
+    counters = dict(emitter.counters())
+    assert counters["dropped"] >= 15 and counters["dropped"] + counters["sent"] == 20
+    assert counters["failed"] == counters["waiting"] == 0
+
+
+def test_spark_takes_openlineages_settings(spark, tmp_path):
+    log = tmp_path / "events.jsonl"
+    emitter = spark._jvm.io.isthmus.spark.LineageEmitter
+    place = {"OPENLINEAGE__TRANSPORT__TYPE": "file", "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": str(log)}
+    for off in ("", "true"):
+        to_file = emitter({**place, "OPENLINEAGE_DISABLED": off})
+        to_file.emit("{}")
+        assert to_file.flush(5000)
+    assert log.read_text() == "{}\n"
+    nowhere = emitter({"OPENLINEAGE_URL": "file:///etc/passwd"})
+    nowhere.emit("{}")
+    assert dict(nowhere.counters()) == {"sent": 0, "failed": 0, "dropped": 0, "waiting": 0}
 
 
 # ---- Ray -------------------------------------------------------------------------------------------------------------

@@ -13,12 +13,9 @@ import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
 import java.util.WeakHashMap;
-import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.spark.SparkContext;
 import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerApplicationEnd;
 import org.apache.spark.scheduler.SparkListenerEvent;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.catalyst.plans.logical.Command;
@@ -34,31 +31,27 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tells the catalog server what each query and write of the session read and wrote, as OpenLineage run events.
+ * Tells the catalog server, and the OpenLineage endpoint of the environment, what each query and write of the session read
+ * and wrote, as OpenLineage run events.
  *
  *     spark.sql.queryExecutionListeners   io.isthmus.spark.LineageListener
  *
- * A job never waits for it and never fails by it: plans are read on Spark's listener thread, events are sent by one
- * thread of our own from a bounded queue, and what does not fit or cannot be sent is dropped with one line in the log.
+ * A job never waits for it and never fails by it: plans are read on Spark's listener thread, events go by
+ * {@link LineageEmitter}. The application's end waits two seconds at most for what is on its way.
  * Queries that Delta runs inside a user's query, and reads of its own log, are no events.
  */
 public final class LineageListener implements QueryExecutionListener {
     private static final Logger LOG = LoggerFactory.getLogger(LineageListener.class);
-    private static final int QUEUE_MAX = 1000;
+    private static final long END_WAITS_MS = 2000;
     private static final String CATALOG_CONF = "spark.sql.catalog.";
     private static final String PRODUCER = "https://isthmus.invalid/spark";
     private static final String SPEC = "https://openlineage.io/spec/";
-    private static final AtomicBoolean COMPLAINED = new AtomicBoolean();
-    /** Shared by all sessions; the thread goes when there is nothing to send, and does not hold up the JVM's end. */
-    private static final ThreadPoolExecutor SENDER = new ThreadPoolExecutor(1, 1, 5, TimeUnit.SECONDS,
-        new ArrayBlockingQueue<>(QUEUE_MAX), task -> {
-            Thread thread = new Thread(task, "isthmus-lineage");
-            thread.setDaemon(true);
-            return thread;
-        }, (task, pool) -> complain("more than " + QUEUE_MAX + " events wait; one is dropped", null));
+    /** Shared by all sessions. */
+    private static final LineageEmitter EMITTER = new LineageEmitter(System.getenv());
 
-    static {
-        SENDER.allowCoreThreadTimeOut(true);
+    /** For PySpark: what became of the events. */
+    public static LineageEmitter emitter() {
+        return EMITTER;
     }
 
     /** Which queries run inside another: Spark tells its SparkListeners, but no QueryExecutionListener. */
@@ -89,6 +82,15 @@ public final class LineageListener implements QueryExecutionListener {
                 nested.add(start.queryId().get());
             }
         }
+
+        @Override
+        public void onApplicationEnd(SparkListenerApplicationEnd end) {
+            try {
+                EMITTER.flush(END_WAITS_MS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
     }
 
     private final Nesting nesting = Nesting.of(SparkContext.getOrCreate());
@@ -105,12 +107,11 @@ public final class LineageListener implements QueryExecutionListener {
             Plans.Source output = Plans.target(plan);
             boolean definition = plan instanceof Command && output == null && !(plan instanceof V2WriteCommand);
             if (!definition && (!inputs.isEmpty() || output != null)) {
-                Server server = server(execution.sparkSession(), inputs, output);
                 ObjectNode event = event(execution.sparkSession(), inputs, output, columns(plan, output));
-                SENDER.execute(() -> send(server, event));
+                EMITTER.emit(toCatalog(execution.sparkSession(), inputs, output, event), event.toString());
             }
         } catch (Exception e) {
-            complain("no lineage for a query", e);
+            LineageEmitter.complain("no lineage for a query", e);
         }
     }
 
@@ -129,20 +130,15 @@ public final class LineageListener implements QueryExecutionListener {
     public void onFailure(String function, QueryExecution execution, Exception exception) {
     }
 
-    private static void send(Server server, ObjectNode event) {
+    /** Null where there is no server: an endpoint may want the event all the same. */
+    private static LineageEmitter.Way toCatalog(SparkSession session, Collection<Plans.Source> inputs, Plans.Source output,
+        ObjectNode event) {
         try {
-            server.send("POST", "/api/v1/lineage", event);
+            Server server = server(session, inputs, output);
+            return text -> server.send("POST", "/api/v1/lineage", event);
         } catch (Exception e) {
-            complain("an event is lost", e);
-        }
-    }
-
-    private static void complain(String what, Exception e) {
-        String line = "lineage: " + what + (e == null ? "" : ": " + e.getMessage());
-        if (COMPLAINED.compareAndSet(false, true)) {
-            LOG.warn(line + " (further ones are told at debug level)");
-        } else {
-            LOG.debug(line);
+            LineageEmitter.complain("the catalog is not told", e);
+            return null;
         }
     }
 
