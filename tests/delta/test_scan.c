@@ -1,5 +1,6 @@
 /* test_scan.c: the rows of tables that Spark and delta-rs wrote (tests/data/make_tables.py), against what they read. */
 #include "delta/delta_internal.h"
+#include "delta/predicates.h"
 #include "delta/rows_text.h"
 #include "isthmus/sys/storage.h"
 
@@ -147,6 +148,55 @@ static void test_delta_scan__projection(void **state)
     ist_buffer_free(&out);
 }
 
+/* Rows of columns that the predicate does not read, from the stream and from the one task that is left. */
+static void test_delta_scan__predicate(void **state)
+{
+    (void)state;
+    static const char expected[] = "{\"s\":\"z\"}\n";
+    ist_error err = IST_ERROR_INIT;
+    ist_store *store = open_table("rs_partitioned_checkpoint");
+    ist_snapshot *snapshot;
+    ist_scan *scan;
+    struct ArrowArrayStream stream;
+    ist_scan_options options = IST_SCAN_OPTIONS_INIT;
+    ist_buffer bytes = IST_BUFFER_INIT, out = IST_BUFFER_INIT, task = IST_BUFFER_INIT;
+    use_predicate("p_is_a_b_and_id_above_1", &bytes, &options);
+    options.columns = (const char *const[]){"s"};
+    options.column_count = 1;
+    assert_ok(ist_snapshot_open(store, NULL, &snapshot, &err), err);
+    assert_ok(ist_scan_open(snapshot, &options, &scan, &err), err);
+    assert_int_equal(ist_scan_task_count(scan), 1);
+    assert_true(ist_snapshot_file_count(snapshot) > 1);
+    assert_int_equal(ist_scan_task_rows(scan, 0), -1);
+    assert_ok(ist_scan_read(scan, store, &stream, &err), err);
+    stream_text(&stream, &out);
+    assert_string_equal(out.data, expected);
+    ist_buffer_clear(&out);
+    assert_ok(ist_scan_task_json(scan, 0, &task, &err), err);
+    assert_ok(ist_scan_task_read(store, task.data, &stream, &err), err);
+    stream_text(&stream, &out);
+    assert_string_equal(out.data, expected);
+    char *predicate = strstr(task.data, "\"predicate\":\"") + 14;
+    predicate[5] = '!';
+    assert_int_equal(ist_scan_task_read(store, task.data, &stream, &err), IST_BAD_INPUT);
+    assert_string_equal(err.message, "not a scan task: its predicate is not base64");
+    predicate[5] = 'A';
+    predicate[6] = 'A';
+    assert_int_equal(ist_scan_task_read(store, task.data, &stream, &err), IST_BAD_INPUT);
+    assert_non_null(strstr(err.message, "not a scan task"));
+    ist_scan_free(scan);
+    use_predicate("number_above_5", &bytes, &options);
+    assert_int_equal(ist_scan_open(snapshot, &options, &scan, &err), IST_BAD_INPUT);
+    assert_string_equal(err.message, "predicate: the table has no column 'number'");
+    options.predicate_size = 100;
+    assert_int_equal(ist_scan_open(snapshot, &options, &scan, &err), IST_BAD_INPUT);
+    ist_buffer_free(&bytes);
+    ist_buffer_free(&out);
+    ist_buffer_free(&task);
+    ist_snapshot_free(snapshot);
+    ist_store_free(store);
+}
+
 static void test_delta_scan__bad_requests(void **state)
 {
     (void)state;
@@ -245,6 +295,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delta_scan__tables),
         cmocka_unit_test(test_delta_scan__projection),
+        cmocka_unit_test(test_delta_scan__predicate),
         cmocka_unit_test(test_delta_scan__bad_requests),
         cmocka_unit_test(test_delta_scan__broken_files),
     };
