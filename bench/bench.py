@@ -1,7 +1,7 @@
 """Side-by-side figures on this machine: each way beside its peer, in one run, on the same data.
 
     make bench                       # all, writes bench/results.json and docs/bench.png
-    python bench/bench.py appends    # one of: from_spark, to_table, appends, catalog
+    python bench/bench.py appends    # one of: from_spark, to_table, appends, scan, catalog
     python bench/bench.py --runs 5   # more repeats (default 3; the median of the repeats' ratios is reported)
 
 The data of all but `catalog` (catalog.py) is 10 million rows: long, two doubles, 16-character string, timestamp (524 MB
@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import catalog
+import scan
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROWS = 10_000_000
@@ -235,7 +236,7 @@ def bench_appends(folder, runs, tasks=100):
 
 
 SECTIONS = {"from_spark": bench_from_spark, "to_table": bench_to_table, "appends": bench_appends,
-            "catalog": catalog.bench_catalog}
+            "scan": scan.bench_scan, "catalog": catalog.bench_catalog}
 PLOTTED = ("from_spark", "to_table", "appends")
 
 
