@@ -12,10 +12,8 @@ Neither Ray nor Spark is imported until it is used; Ray Data is extended when it
 """
 
 import importlib
-import importlib.abc
-import importlib.util
-import sys
 
+from isthmus._hooks import when_imported
 from isthmus._native import ffi as _ffi, lib as _lib
 from isthmus.catalog import Catalog
 from isthmus.delta import Table, read_delta, write_deltalake
@@ -28,40 +26,22 @@ from isthmus.warehouse import read_databricks_tables, read_sql, sql
 
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
+_MODULES = ("spark", "ray", "fs", "connect", "dbutils", "dataset")
+_CALLS = {"gather": "parts", "setup_ray_cluster": "cluster"}
+
 __all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "sql", "read_sql", "read_databricks_tables", "lineage",
-           "daemon_counters", "start", "stop", "spark", "ray", "catalog", "AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError",
-           "InternalError", "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError",
+           "daemon_counters", "start", "stop", "catalog", *_MODULES, *_CALLS, "AlreadyExistsError", "BadInputError",
+           "CancelledError", "ConflictError", "ForbiddenError", "InternalError", "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError",
            "UnauthenticatedError", "UnsupportedError"]
 
 
 def __getattr__(name):
-    if name in ("spark", "ray", "fs", "dataset"):
+    """What not everybody uses is imported when it is."""
+    if name in _MODULES:
         return importlib.import_module(f"isthmus.{name}")
+    if name in _CALLS:
+        return getattr(importlib.import_module(f"isthmus.{_CALLS[name]}"), name)
     raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
 
 
-class _WhenImported(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Extends ray.data right after its own import."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "ray.data":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
-            self._loader, spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module):
-        module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        importlib.import_module("isthmus.ray")
-
-
-if "ray.data" in sys.modules:
-    importlib.import_module("isthmus.ray")
-else:
-    sys.meta_path.insert(0, _WhenImported())
+when_imported("ray.data", lambda module: importlib.import_module("isthmus.ray"))

@@ -170,13 +170,15 @@ class VolumeFileSystem(fsspec.AbstractFileSystem):
         _call(function, path, store.pointer, _c(within), *more)
 
     def mkdir(self, path, create_parents=True, **_):
-        self._change(lib.ist_store_make_folder, self._strip_protocol(path))
+        path = self._strip_protocol(path)
+        if _split(path)[1]:
+            self._change(lib.ist_store_make_folder, path)
+        else:
+            _store(path, True)  # the volume itself; that of dbfs:/ is made by who first writes there
 
     def makedirs(self, path, exist_ok=False):
         path = self._strip_protocol(path)
-        if not _split(path)[1]:
-            return
-        if not exist_ok and self.exists(path):
+        if not exist_ok and _split(path)[1] and self.exists(path):
             raise FileExistsError(errno.EEXIST, "exists already", path)
         self.mkdir(path)
 

@@ -1,0 +1,5 @@
+"""databricks.connect where databricks-connect is not installed."""
+
+from isthmus.connect import DatabricksSession
+
+__all__ = ["DatabricksSession"]
