@@ -8,7 +8,7 @@ import ray
 from pyspark.sql import SparkSession
 from ray.util.spark import shutdown_ray_cluster
 
-spark = SparkSession.builder.master("local-cluster[1,2,1024]").config("spark.task.maxFailures", "1").getOrCreate()
+spark = SparkSession.builder.master("local-cluster[1,2,1024]").config("spark.driver.host", "127.0.0.1").getOrCreate()
 
 isthmus.setup_ray_cluster(max_worker_nodes=1, num_cpus_worker_node=1, num_gpus_worker_node=0)
 ray.init(logging_level="ERROR")

@@ -31,8 +31,8 @@ _CALLS = {"gather": "parts", "setup_ray_cluster": "cluster"}
 
 __all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "sql", "read_sql", "read_databricks_tables", "lineage",
            "daemon_counters", "start", "stop", "catalog", *_MODULES, *_CALLS, "AlreadyExistsError", "BadInputError",
-           "CancelledError", "ConflictError", "ForbiddenError", "InternalError", "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError",
-           "UnauthenticatedError", "UnsupportedError"]
+           "CancelledError", "ConflictError", "ForbiddenError", "InternalError", "IsthmusError", "NoMemoryError",
+           "NotFoundError", "RetryableError", "StorageError", "UnauthenticatedError", "UnsupportedError"]
 
 
 def __getattr__(name):

@@ -1,6 +1,7 @@
 """A Ray cluster beside a live Spark, on the same machines."""
 
 import inspect
+import os
 
 from isthmus import errors
 
@@ -19,7 +20,8 @@ def setup_ray_cluster(max_worker_nodes=None, *, min_worker_nodes=None, num_cpus_
     more                   further arguments of ray.util.spark.setup_ray_cluster
 
     Returns what that does: (address, client address). Raises BadInputError for sizes that leave Spark no core to compute
-    with while both run, or more nodes than executors; UnsupportedError without an active classic session.
+    with while both run, or more nodes than executors; UnsupportedError without an active classic session. On a Spark of
+    several machines, ~/.ray/auth_token of this one has to be on the others too.
     """
     import ray.util.spark as ray_on_spark
 
@@ -36,6 +38,7 @@ def setup_ray_cluster(max_worker_nodes=None, *, min_worker_nodes=None, num_cpus_
     _check(spark, nodes, cpus, gpus)
     sizes = dict(max_worker_nodes=nodes, min_worker_nodes=min_worker_nodes, num_cpus_worker_node=cpus,
                  num_gpus_worker_node=gpus)
+    _share_token(spark)
     if verbose:
         print(describe(spark, nodes, min_worker_nodes, cpus, gpus))
     return ray_on_spark.setup_ray_cluster(**{key: value for key, value in sizes.items() if value is not None}, **more)
@@ -56,6 +59,7 @@ def executors():
     total = context.defaultParallelism
     cores = total if local else int(conf.get("spark.executor.cores", str(max(1, total // alive))))
     return {"master": context.master, "executors": alive, "cores": cores,
+            "ray_auth": conf.get("spark.executorEnv.RAY_AUTH_MODE", None),
             "gpus": int(conf.get("spark.executor.resource.gpu.amount", "0")),
             "memory": _bytes(conf.get("spark.driver.memory" if local else "spark.executor.memory", "1g"))}
 
@@ -67,6 +71,19 @@ def describe(spark, nodes, least, cpus, gpus):
     return (f"Spark ({spark['master']}): {spark['executors']} executor(s) of {spark['cores']} cores, {spark['gpus']} GPUs, "
             f"{spark['memory'] / _GIB:.1f} GiB\n"
             f"Ray: {scaling} worker node(s) of {cpus} CPUs, {gpus} GPUs; {max(left, 0)} core(s) of each executor stay with Spark")
+
+
+def _share_token(spark):
+    """Ray's nodes trust each other by the token in ~/.ray/auth_token. Those that executors start look for it only if told to,
+    and without it the cluster would wait for them in vain."""
+    from ray._private.authentication import authentication_token_setup as setup
+
+    if spark["ray_auth"] is None and os.environ.get("RAY_AUTH_MODE") != "disabled":
+        raise errors.BadInputError("setup_ray_cluster: Spark's executors do not know how Ray's nodes trust each other: set "
+                                   "spark.executorEnv.RAY_AUTH_MODE to token when the session is made, as "
+                                   "isthmus.spark.builder() and isthmus run do")
+    if setup.enable_token_auth_by_default():
+        setup.ensure_token_if_auth_enabled()
 
 
 def _left_for_spark(cores, wanted):

@@ -156,8 +156,25 @@ def write_rows(place, reader, app_id, options):
     except errors.IsthmusError:
         discard_uncommitted(store, [actions], app_id)
         raise
-    if not result.already:
+    if result.already:
+        return result
+    return publish(place, store, transaction, options, [actions]) or result
+
+
+def publish(place, store, transaction, options, written):
+    """After a commit: a new table gets its name, and the catalog is told of new columns. Where another process gave the
+    name to a table of its own in the meantime, the rows move there, and the result of that commit is returned."""
+    try:
         place.publish(store, transaction)
+        return None
+    except errors.AlreadyExistsError:
+        if options["mode"] not in ("append", "overwrite"):
+            raise
+    with native.Snapshot(store) as ours:
+        result = _write(locate(place.name), ours.scan().read(), options["app_id"], options)
+    for actions in written:
+        store.discard(actions)
+    store.forget_table()
     return result
 
 

@@ -10,6 +10,7 @@ Handles do not survive a fork (PySpark forks its workers): objects refuse to be 
 
 import collections
 import concurrent.futures
+import contextlib
 import errno
 import itertools
 import json
@@ -276,6 +277,11 @@ class Store(Handle):
         """Remove the data files that a writer's actions name."""
         data = actions.encode()
         lib.ist_writer_discard(self.pointer, data, len(data))
+
+    def forget_table(self):
+        """Remove the log of a table that this process made and nobody else knows of. Best effort."""
+        with contextlib.suppress(errors.IsthmusError):
+            call(lib.ist_store_delete, self.pointer, _c("_delta_log/00000000000000000000.json"))
 
     def read_task(self, task):
         """One task of a scan, as a reader."""

@@ -226,8 +226,9 @@ class DeltaDatasink(Datasink):
             for key, actions in self._files():
                 if key not in written:
                     self._store.discard(actions)
-            self._place.publish(self._store, self._transaction)
-            now = native.Snapshot(self._store)
+            moved = delta.publish(self._place, self._store, self._transaction, self._options, written.values())
+            self.result = moved or self.result
+            now = native.Snapshot(self._place.open("read") if moved else self._store)
         self._forget()
         openlineage.post(ENGINE, self._inputs, [openlineage.Dataset(
             self._place.label, self.result.version, self.result.rows, self.result.bytes, now.schema_json,

@@ -51,6 +51,7 @@ def settings():
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalog.main": "io.isthmus.spark.IsthmusCatalog",
         "spark.sql.queryExecutionListeners": "io.isthmus.spark.LineageListener",
+        "spark.executorEnv.RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token"),  # for isthmus.setup_ray_cluster
     }
     if not os.environ.get("ISTHMUS_JARS"):
         found["spark.jars.packages"] = DELTA_COORDINATES

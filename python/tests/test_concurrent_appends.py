@@ -1,6 +1,8 @@
 """Many tasks append to one table: all land, in few versions, each once."""
 
 import os
+import subprocess
+import sys
 
 import deltalake
 import pyarrow as pa
@@ -28,6 +30,20 @@ def test_a_hundred_ray_tasks(cluster, spark, name):
     got = deltalake.DeltaTable(snapshot.uri).to_pyarrow_table().group_by("task").aggregate([("n", "sum")])
     assert {(row["task"], row["n_sum"]) for row in got.to_pylist()} == {(-1, 0)} | {(i, 45) for i in range(100)}
     assert spark.table(name).count() == 1001
+
+
+def test_processes_that_make_the_table_at_once(name):
+    """None of them finds it; one makes it, and the rows of all the others end up in it."""
+    script = f"import isthmus, sys; isthmus.write_deltalake({name!r}, {{'i': [int(sys.argv[1])]}})"
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(i)]) for i in range(8)]
+    assert [writer.wait(60) for writer in writers] == [0] * 8
+    table = isthmus.Table(name)
+    assert sorted(table.to_arrow()["i"].to_pylist()) == list(range(8))
+    for way in ("append", "overwrite"):  # and one whose table was made by another between its look and its commit
+        place = isthmus.catalog.Place(None, f"{name}_{way}")
+        isthmus.write_deltalake(place.name, {"i": [1]})
+        isthmus.write_deltalake(place, {"i": [2]}, mode=way)
+        assert sorted(isthmus.Table(place.name).to_arrow()["i"].to_pylist()) == ([1, 2] if way == "append" else [2])
 
 
 def test_a_retried_task_writes_once(cluster, path):
