@@ -191,9 +191,9 @@ class DeltaDatasink(Datasink):
                 "_min_bytes": self._min_bytes}
 
     def on_write_start(self, schema=None):
-        if schema is None:
-            raise errors.BadInputError(f"table {self._place.label}: the dataset has no schema")
         if self._transaction is None:
+            if schema is None:
+                raise errors.BadInputError(f"table {self._place.label}: the dataset has no schema")
             self._begin(_arrow_schema(schema))
 
     def _begin(self, schema):
