@@ -17,7 +17,7 @@ typedef struct ist_server ist_server;
 /* The SQL warehouses of a server: one with the id "embedded", and further ones on Spark. */
 typedef struct ist_warehouse_options {
     uint32_t size;
-    const char *const *engine_command; /* what starts a worker, as words that end with NULL; "KIND --channel 3" follow */
+    const char *const *engine_command; /* words that start a worker, ended with NULL; "KIND --channel 3" follow */
     const char *const *spark;     /* warehouses besides, "NAME=sc://host:port", ended with NULL; NULL for none */
     uint32_t workers;             /* most workers of one warehouse; 0 for the number of CPUs */
     uint64_t worker_memory;       /* bytes that one may use; 0 for half of the machine's, divided by `workers` */

@@ -71,8 +71,8 @@ const cli_page cmd_serve_page = {
         "Runs the catalog server in the foreground: names, ids and locations of tables by Unity Catalog's REST paths, "
         "kept in a SQLite database in $ISTHMUS_HOME (~/.isthmus). It prints its URL and writes it, with the token that "
         "every request needs, to server.json in that folder, readable by its owner only.\n\n"
-        "It also runs SQL, by Databricks' statement execution API: in the warehouse embedded, whose engine is DuckDB, and "
-        "in those that --warehouse names. Their processes are started when there is a statement, by the Python of "
+        "It also runs SQL, by Databricks' statement execution API: in the warehouse embedded, whose engine is DuckDB, "
+        "and in those that --warehouse names. Their processes are started when there is a statement, by the Python of "
         "`isthmus run`.\n\n"
         "SIGTERM ends it in good order: requests under way are answered.",
     .examples = examples,

@@ -123,6 +123,29 @@ static const char *parameter_of(void *connection, const char *key)
     return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
 }
 
+/* Values of one key, as they are looked through. */
+typedef struct values {
+    const char *key;
+    const char **out;
+    int count, most;
+} values;
+
+static enum MHD_Result add_value(void *self, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    values *v = self;
+    (void)kind;
+    if (value && strcmp(key, v->key) == 0)
+        v->out[v->count++] = value;
+    return v->count < v->most ? MHD_YES : MHD_NO;
+}
+
+static int repeated_of(void *connection, const char *key, const char **out, int most)
+{
+    values v = {.key = key, .out = out, .most = most};
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_value, &v);
+    return v.count;
+}
+
 static const char *header_of(void *connection, const char *name)
 {
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
@@ -208,6 +231,7 @@ static transfer *new_transfer(ist_server *server, struct MHD_Connection *connect
                                 .path = t->text,
                                 .parameter = parameter_of,
                                 .header = header_of,
+                                .repeated = repeated_of,
                                 .self = connection,
                                 .peer = peer_of(connection, t->peer)};
     t->call = (ist__call){.catalog = &t->catalog,

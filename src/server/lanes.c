@@ -58,7 +58,8 @@ static ist__job *take(queue *q, int most)
 
 void ist__lanes_add(ist__lanes *lanes, ist__job *job)
 {
-    push(lanes, job->chore || job->answered || job->call->route->lane == IST__LANE_WRITE ? &lanes->write : &lanes->slow, job);
+    bool writes = job->chore || job->answered || job->call->route->lane == IST__LANE_WRITE;
+    push(lanes, writes ? &lanes->write : &lanes->slow, job);
 }
 
 /* The writer ------------------------------------------------------------------------------------------------------- */

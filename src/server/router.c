@@ -192,6 +192,29 @@ ist_status ist__call_required(const ist__call *call, const char *key, ist_buffer
     return IST_OK;
 }
 
+ist_status ist__call_parameters(const ist__call *call, const char *key, ist_buffer *text, const char **out, int most,
+                                int *count, ist_error *err)
+{
+    const ist__request *request = call->request;
+    size_t offset[IST__PARAMETERS_MAX];
+    const char *raw[IST__PARAMETERS_MAX + 1];
+    *count = 0;
+    if (request->repeated)
+        *count = request->repeated(request->self, key, raw, most + 1);
+    else if (request->parameter && (raw[0] = request->parameter(request->self, key)))
+        *count = 1;
+    if (*count > most)
+        return ist__uc_error(err, IST__UC_INVALID_ARGUMENT, "%s is given more than %d times", key, most);
+    for (int i = 0; i < *count; i++) {
+        offset[i] = text->size;
+        IST_TRY(ist__uri_decode(raw[i], strlen(raw[i]), text, err));
+        IST_TRY(ist_buffer_append(text, "", 1, err));
+    }
+    for (int i = 0; i < *count; i++)
+        out[i] = text->data + offset[i];
+    return IST_OK;
+}
+
 ist_status ist__call_integer(const ist__call *call, const char *key, int *out, ist_error *err)
 {
     ist_buffer value = IST_BUFFER_INIT;

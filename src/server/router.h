@@ -37,13 +37,15 @@ typedef struct ist__request {
     /* A parameter of the query, percent-encoded, and a header's value; NULL where it is absent. */
     const char *(*parameter)(void *self, const char *key);
     const char *(*header)(void *self, const char *name); /* NULL: there are none */
+    /* All values of a parameter that may be repeated, `most` at most; returns how many. NULL: none is repeated. */
+    int (*repeated)(void *self, const char *key, const char **out, int most);
     void *self;
     const char *body; /* ended by NUL besides; "" for an upload */
     size_t body_size;
     const char *peer; /* the client's address in text; NULL where unknown */
 } ist__request;
 
-enum { IST__REPLY_HEADERS_MAX = 8, IST__SEGMENTS_MAX = 4 };
+enum { IST__REPLY_HEADERS_MAX = 8, IST__SEGMENTS_MAX = 4, IST__PARAMETERS_MAX = 32 /* of one key */ };
 
 typedef struct ist__reply {
     int http;                 /* 200 unless the handler sets another */
@@ -104,9 +106,10 @@ typedef struct ist__upload {
 } ist__upload;
 
 enum {
-    IST__ROUTE_OPEN = 1,    /* answers without a token; call->catalog is then nobody's and may see nothing */
-    IST__ROUTE_SLASH = 4,   /* the path may end in one slash more, as Ray has it */
-    IST__ROUTE_NO_AUDIT = 2 /* changes nothing worth keeping although it is not a GET (lineage events, reports), or keeps it elsewhere */
+    IST__ROUTE_OPEN = 1,     /* answers without a token; call->catalog is then nobody's and may see nothing */
+    IST__ROUTE_NO_AUDIT = 2, /* changes nothing worth keeping although it is not a GET (lineage events, reports), or
+                                keeps it elsewhere */
+    IST__ROUTE_SLASH = 4     /* the path may end in one slash more, as Ray has it */
 };
 
 struct ist__route {
@@ -137,6 +140,13 @@ ist__session *ist__call_session(const ist__call *call);
 ist_status ist__call_parameter(const ist__call *call, const char *key, ist_buffer *value, ist_error *err);
 /* The same, where absence is an error too. */
 ist_status ist__call_required(const ist__call *call, const char *key, ist_buffer *value, ist_error *err);
+/*
+ * A parameter that may be repeated: its decoded values are put into `text`, and out points to them.
+ *   most  what out has room for, at most IST__PARAMETERS_MAX
+ * Errors: INVALID_ARGUMENT (also more than `most`).
+ */
+ist_status ist__call_parameters(const ist__call *call, const char *key, ist_buffer *text, const char **out, int most,
+                                int *count, ist_error *err);
 /* 0 or false where it is absent. */
 ist_status ist__call_integer(const ist__call *call, const char *key, int *out, ist_error *err);
 ist_status ist__call_boolean(const ist__call *call, const char *key, bool *out, ist_error *err);

@@ -1,9 +1,9 @@
 /*
- * routes_warehouse.c: SQL: Databricks' statement execution, warehouses and history of queries, and links to results that
- * need no token.
+ * routes_warehouse.c: SQL: Databricks' statement execution, warehouses and history of queries, and links to results
+ * that need no token.
  *
- * A submission that waits, and a GET with wait_timeout (which Databricks does not have), suspends its connection until the
- * statement has ended or the time is over; then the handler runs again and tells what there is.
+ * A submission that waits, and a GET with wait_timeout (which Databricks does not have), suspends its connection until
+ * the statement has ended or the time is over; then the handler runs again and tells what there is.
  */
 #include "server/byte_range.h"
 #include "server/server_internal.h"
@@ -137,8 +137,8 @@ static ist_status get_chunk(ist__call *call, ist_error *err)
     IST_TRY(find_or_tell(call, call->segment[0], &s, err));
     if (!s) {
         ist_buffer_clear(&call->reply->body);
-        return ist__uc_error(err, IST__UC_NOT_FOUND, "the result of the statement %.36s is no longer kept: submit it again",
-                             call->segment[0]);
+        return ist__uc_error(err, IST__UC_NOT_FOUND,
+                             "the result of the statement %.36s is no longer kept: submit it again", call->segment[0]);
     }
     origin_of(call, origin);
     ist_status status = ist__statement_answer_chunk(s, chunk, origin, &call->reply->body, err);
@@ -217,35 +217,42 @@ static ist_status read_time(const ist_buffer *text, const char *key, int64_t *ou
     return IST_OK;
 }
 
+/* What the parameters ask for; texts are put into `text`, one buffer each. */
+static ist_status read_filter(const ist__call *call, ist__query_filter *out, ist_buffer text[], ist_error *err)
+{
+    static const char start[] = "filter_by.query_start_time_range.start_time_ms";
+    static const char end[] = "filter_by.query_start_time_range.end_time_ms";
+    const struct {
+        const char *key;
+        ist__query_values *values;
+    } lists[] = {{"filter_by.statuses", &out->statuses},
+                 {"filter_by.warehouse_ids", &out->warehouses},
+                 {"filter_by.statement_ids", &out->statements},
+                 {"filter_by.user_ids", &out->users}};
+    for (int i = 0; i < 4; i++)
+        IST_TRY(ist__call_parameters(call, lists[i].key, &text[i], lists[i].values->value, IST__QUERY_VALUES_MAX,
+                                     &lists[i].values->count, err));
+    IST_TRY(ist__call_integer(call, "max_results", &out->max_results, err));
+    IST_TRY(ist__call_parameter(call, "page_token", &text[4], err));
+    out->page_token = text[4].data;
+    IST_TRY(ist__call_parameter(call, start, &text[5], err));
+    IST_TRY(read_time(&text[5], start, &out->from_ms, err));
+    IST_TRY(ist__call_parameter(call, end, &text[6], err));
+    return read_time(&text[6], end, &out->until_ms, err);
+}
+
 static ist_status list_queries(ist__call *call, ist_error *err)
 {
-    static const char *const keys[] = {"filter_by.statuses",
-                                       "filter_by.warehouse_ids",
-                                       "filter_by.statement_ids",
-                                       "filter_by.user_ids",
-                                       "page_token",
-                                       "filter_by.query_start_time_range.start_time_ms",
-                                       "filter_by.query_start_time_range.end_time_ms"};
-    enum { KEYS = sizeof keys / sizeof *keys };
-    ist_buffer value[KEYS] = {0};
+    enum { TEXTS = 7 };
+    ist_buffer text[TEXTS] = {0};
     ist__query_filter filter = {0};
     ist__warehouses *all;
-    ist_status status = IST_OK;
     IST_TRY(warehouses_of(call, &all, err));
-    for (int i = 0; i < KEYS; i++)
-        IST_TRY_GOTO(ist__call_parameter(call, keys[i], &value[i], err));
-    IST_TRY_GOTO(ist__call_integer(call, "max_results", &filter.max_results, err));
-    filter.status = value[0].data;
-    filter.warehouse_id = value[1].data;
-    filter.statement_id = value[2].data;
-    filter.user = value[3].data;
-    filter.page_token = value[4].data;
-    IST_TRY_GOTO(read_time(&value[5], keys[5], &filter.from_ms, err));
-    IST_TRY_GOTO(read_time(&value[6], keys[6], &filter.until_ms, err));
-    status = ist__queries_list(all, ist__call_session(call), &filter, &call->reply->body, err);
-done:
-    for (int i = 0; i < KEYS; i++)
-        ist_buffer_free(&value[i]);
+    ist_status status = read_filter(call, &filter, text, err);
+    if (status == IST_OK)
+        status = ist__queries_list(all, ist__call_session(call), &filter, &call->reply->body, err);
+    for (int i = 0; i < TEXTS; i++)
+        ist_buffer_free(&text[i]);
     return status;
 }
 

@@ -25,7 +25,7 @@
 
 enum {
     THREADS = 4,
-    CONNECTIONS_MAX = 1024,
+    CONNECTIONS_MAX = 4096, /* at most half of which wait for statements */
     IDLE_TIMEOUT_S = 60,
     STOP_TIMEOUT_MS = 10000, /* for the requests under way */
     TOKEN_BYTES = 32,

@@ -125,7 +125,8 @@ static ist_status add_filter_function(resolution *r, yyjson_mut_val *functions, 
     return IST_OK;
 }
 
-/* The functions of a table's row filter and masks. A missing one fails the statement: without it, it would tell too much. */
+/* The functions of a table's row filter and masks. A missing one fails the statement: without it, it would tell too
+ * much. */
 static ist_status add_filter_functions(resolution *r, yyjson_mut_val *table, ist_error *err)
 {
     yyjson_mut_val *functions = yyjson_mut_obj_add_obj(r->doc, table, "functions");

@@ -2,8 +2,8 @@
  * name_resolver.h: the names in a statement: what they are, and whether its principal may use them so. Library-private.
  *
  * This is where grants are checked for what engines read: they read with a token of their own, so nothing that was not
- * resolved here may be read by them. A name inside a view is checked as the view's owner; the view itself as the owner of
- * the view around it, and the outermost one as the principal.
+ * resolved here may be read by them. A name inside a view is checked as the view's owner; the view itself as the owner
+ * of the view around it, and the outermost one as the principal.
  *
  * Threading: any thread; reads the catalog.
  */

@@ -1,9 +1,9 @@
 /*
  * query_history.c: what was run, by whom, with what end: in the catalog's database, written in batches.
  *
- * No statement waits for it. About once a second the loop hands what is new to the writer: statements that are under way,
- * so that a server that is started after a crash knows of them, and statements that have ended. Lists add what is in
- * memory and not yet written.
+ * No statement waits for it. About once a second the loop hands what is new to the writer: statements that are under
+ * way, so that a server that is started after a crash knows of them, and statements that have ended. Lists add what is
+ * in memory and not yet written.
  */
 #include "warehouse/warehouse_internal.h"
 
@@ -141,7 +141,7 @@ void ist__queries_record(ist__warehouses *all)
     pthread_mutex_lock(&all->mutex);
 }
 
-/* A statement of the past -------------------------------------------------------------------------------------------- */
+/* A statement of the past ------------------------------------------------------------------------------------------ */
 
 static void describe_past(yyjson_mut_doc *doc, const ist__query *q)
 {
@@ -160,8 +160,8 @@ static void describe_past(yyjson_mut_doc *doc, const ist__query *q)
     yyjson_mut_val *error = yyjson_mut_obj_add_obj(doc, status, "error");
     yyjson_mut_obj_add_strcpy(doc, error, "error_code", state == IST__SUCCEEDED ? "NOT_FOUND" : code);
     yyjson_mut_obj_add_strcpy(doc, error, "message",
-                              state == IST__SUCCEEDED ? "the result is no longer kept: it is for a time, and goes with the"
-                                                        " server when that ends; submit the statement again"
+                              state == IST__SUCCEEDED ? "the result is no longer kept: it is for a time, and goes with"
+                                                        " the server when that ends; submit the statement again"
                                                       : message);
     if (q->sql_state)
         yyjson_mut_obj_add_strcpy(doc, status, "sql_state", q->sql_state);
@@ -199,11 +199,10 @@ ist_status ist__statement_answer_past(ist__warehouses *all, ist__session *sessio
 
 /* Lists ------------------------------------------------------------------------------------------------------------ */
 
-static const struct {
-    const char *name;
-    ist__statement_state state;
-} status_names[] = {{"QUEUED", IST__PENDING},     {"RUNNING", IST__RUNNING},   {"FINISHED", IST__SUCCEEDED},
-                    {"FAILED", IST__FAILED},      {"CANCELED", IST__CANCELED}};
+static const char *const status_names[] = {
+    [IST__PENDING] = "QUEUED", [IST__RUNNING] = "RUNNING",   [IST__SUCCEEDED] = "FINISHED",
+    [IST__FAILED] = "FAILED",  [IST__CANCELED] = "CANCELED",
+};
 
 static void add_times(yyjson_mut_doc *doc, yyjson_mut_val *out, const ist__query *e)
 {
@@ -230,7 +229,7 @@ static void add_members(yyjson_mut_doc *doc, yyjson_mut_val *out, const ist__que
     yyjson_mut_obj_add_strcpy(doc, out, "warehouse_id", e->warehouse);
     yyjson_mut_obj_add_strcpy(doc, out, "endpoint_id", e->warehouse);
     yyjson_mut_obj_add_strcpy(doc, out, "query_text", e->text);
-    yyjson_mut_obj_add_str(doc, out, "status", status_names[e->state].name);
+    yyjson_mut_obj_add_str(doc, out, "status", status_names[e->state]);
     yyjson_mut_obj_add_bool(doc, out, "is_final", e->state > IST__RUNNING);
     yyjson_mut_obj_add_sint(doc, out, "rows_produced", e->rows);
     if (e->kind)
@@ -245,20 +244,35 @@ static void add_members(yyjson_mut_doc *doc, yyjson_mut_val *out, const ist__que
 /* What a list was asked for, checked. */
 typedef struct wish {
     const ist__query_filter *filter;
-    const char *user_id, *user; /* whose alone; NULL for everybody's */
-    int state;                  /* -1 for any */
+    const char *user_id; /* whose alone; NULL for everybody's */
     int limit;
     int64_t before, until_ms;
 } wish;
 
+static bool is_one_of(const ist__query_values *wanted, const char *value)
+{
+    bool found = wanted->count == 0;
+    for (int i = 0; !found && i < wanted->count; i++)
+        found = strcmp(wanted->value[i], value) == 0;
+    return found;
+}
+
 static bool is_wanted(const wish *w, const ist__query *e)
 {
     const ist__query_filter *f = w->filter;
-    return e->number < w->before && (w->state < 0 || e->state == (ist__statement_state)w->state) &&
-           (!w->user_id || strcmp(w->user_id, e->user_id) == 0) && (!w->user || strcmp(w->user, e->user) == 0) &&
-           (!f->warehouse_id || strcmp(f->warehouse_id, e->warehouse) == 0) &&
-           (!f->statement_id || strcmp(f->statement_id, e->statement_id) == 0) && e->submitted_ms >= f->from_ms &&
-           e->submitted_ms <= w->until_ms;
+    return e->number < w->before && (!w->user_id || strcmp(w->user_id, e->user_id) == 0) &&
+           is_one_of(&f->statuses, status_names[e->state]) && is_one_of(&f->users, e->user) &&
+           is_one_of(&f->warehouses, e->warehouse) && is_one_of(&f->statements, e->statement_id) &&
+           e->submitted_ms >= f->from_ms && e->submitted_ms <= w->until_ms;
+}
+
+static ist_status check_status(const char *text, ist_error *err)
+{
+    for (size_t i = 0; i < sizeof status_names / sizeof *status_names; i++)
+        if (strcmp(status_names[i], text) == 0)
+            return IST_OK;
+    return ist__uc_error(err, IST__UC_INVALID_PARAMETER_VALUE,
+                         "filter_by.statuses '%.40s' is none of QUEUED, RUNNING, FINISHED, FAILED, CANCELED", text);
 }
 
 static ist_status read_wish(const ist__session *session, const ist__query_filter *f, wish *out, ist_error *err)
@@ -266,20 +280,13 @@ static ist_status read_wish(const ist__session *session, const ist__query_filter
     char *end;
     *out = (wish){.filter = f,
                   .user_id = session->who->is_admin ? NULL : session->who->id,
-                  .user = f->user,
-                  .state = -1,
                   .before = INT64_MAX,
                   .until_ms = f->until_ms ? f->until_ms : INT64_MAX};
     if (f->max_results < 0 || f->max_results > LIMIT_MAX)
         return ist__uc_error(err, IST__UC_INVALID_PARAMETER_VALUE, "max_results is not from 1 to %d", LIMIT_MAX);
     out->limit = f->max_results ? f->max_results : LIMIT_DEFAULT;
-    for (size_t i = 0; f->status && i < sizeof status_names / sizeof *status_names; i++)
-        if (strcmp(status_names[i].name, f->status) == 0)
-            out->state = (int)i;
-    if (f->status && out->state < 0)
-        return ist__uc_error(err, IST__UC_INVALID_PARAMETER_VALUE,
-                             "filter_by.statuses '%.40s' is none of QUEUED, RUNNING, FINISHED, FAILED, CANCELED",
-                             f->status);
+    for (int i = 0; i < f->statuses.count; i++)
+        IST_TRY(check_status(f->statuses.value[i], err));
     if (f->page_token && *f->page_token) {
         errno = 0;
         out->before = strtoll(f->page_token, &end, 10);

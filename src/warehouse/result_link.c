@@ -31,8 +31,9 @@ static ist_status sign(const ist__link_signer *signer, const char *statement_id,
     unsigned char digest[DIGEST];
     unsigned size = sizeof digest;
     int length = snprintf(text, sizeof text, "%s/%s/%s", statement_id, chunk, expires);
+    const unsigned char *bytes = (const unsigned char *)text;
     if (length < 0 || length >= (int)sizeof text ||
-        !HMAC(EVP_sha256(), signer->key, sizeof signer->key, (const unsigned char *)text, (size_t)length, digest, &size))
+        !HMAC(EVP_sha256(), signer->key, sizeof signer->key, bytes, (size_t)length, digest, &size))
         return ist__uc_error(err, IST__UC_PERMISSION_DENIED, "the link is not one of this server's");
     return ist__base64url(digest, sizeof digest, out, err);
 }

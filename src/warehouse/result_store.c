@@ -53,8 +53,8 @@ static ist_status charge(ist__result *result, int64_t bytes, ist_error *err)
     ist__result_store *store = result->store;
     if (bytes > store->statement_bytes_max - result->bytes)
         return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
-                             "the result is larger than the %" PRId64 " MiB that one may have on this server: narrow the"
-                             " statement, or raise `isthmus serve --statement-space`",
+                             "the result is larger than the %" PRId64 " MiB that one may have on this server: narrow"
+                             " the statement, or raise `isthmus serve --statement-space`",
                              store->statement_bytes_max / MIB);
     int64_t before = atomic_fetch_add(&store->bytes, bytes);
     if (before <= store->bytes_max - bytes)
@@ -110,8 +110,8 @@ static ist_status settle(ist__result_store *store, ist__chunk *chunk, ist_error 
             return IST_OK;
         atomic_fetch_sub(&store->files, 1);
         return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
-                             "the results that this server keeps are in %d files, as many as it may have open: try again"
-                             " when others have been fetched, or raise its limit of open files (ulimit -n)",
+                             "the results that this server keeps are in %d files, as many as it may have open: try"
+                             " again when others have been fetched, or raise its limit of open files (ulimit -n)",
                              store->files_max);
     }
     IST_TRY(ist__alloc((size_t)chunk->bytes, 1, (void **)&chunk->data, err));

@@ -47,7 +47,8 @@ void ist__result_release(ist__result *result);
 /*
  * Add a chunk, and take its descriptor, also after an error.
  *   bytes  what the worker says that it wrote; the file must have just that
- * Errors: RESOURCE_EXHAUSTED (over a budget: says which setting), IST_BAD_INPUT (the file is not what was told), IST_IO.
+ * Errors: RESOURCE_EXHAUSTED (over a budget: says which setting), IST_BAD_INPUT (the file is not what was told),
+ * IST_IO.
  */
 ist_status ist__result_add(ist__result *result, int fd, int64_t rows, int64_t bytes, ist_error *err);
 

@@ -114,7 +114,8 @@ static ist_status admit(ist__warehouses *all, ist__statement *s, ist_error *err)
 {
     s->at = find_warehouse(all, s->request.warehouse_id);
     if (all->stopping)
-        return ist__uc_error(err, IST__UC_TEMPORARILY_UNAVAILABLE, "the server is stopping: submit the statement again");
+        return ist__uc_error(err, IST__UC_TEMPORARILY_UNAVAILABLE,
+                             "the server is stopping: submit the statement again");
     if (!s->at)
         return ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST,
                              "there is no warehouse '%.100s': GET " IST__SQL_PATH "/warehouses lists those there are",
@@ -204,7 +205,8 @@ bool ist__statement_wait(ist__statement *s, int64_t wait_ms, void (*wake)(void *
     if (!waiter)
         return false;
     pthread_mutex_lock(&s->all->mutex);
-    bool waits = !has_ended(s) && wait_ms > 0;
+    bool crowded = s->all->waiting >= IST__WAITERS_MAX && !s->request.cancel_on_timeout;
+    bool waits = !has_ended(s) && wait_ms > 0 && !crowded;
     if (waits) {
         *waiter = (ist__waiter){.next = s->waiters,
                                 .until_us = ist__monotonic_us() + wait_ms * 1000,
@@ -304,10 +306,10 @@ void ist__statements_forget(ist__warehouses *all, int64_t now_ms)
     int64_t oldest = now_ms - (int64_t)all->options.result_life_s * 1000;
     ist__statement_list *lists[] = {&all->fetched, &all->kept};
     for (int i = 0; i < 2; i++)
-        while (lists[i]->first && (lists[i]->first->ended_ms < oldest || all->fetched.count + all->kept.count > IST__ENDED_MAX)) {
-            if (lists[i]->first->unrecorded) /* the history has it in a moment */
+        for (ist__statement *s; (s = lists[i]->first); forget(s)) {
+            bool too_many = all->fetched.count + all->kept.count > IST__ENDED_MAX;
+            if ((s->ended_ms >= oldest && !too_many) || !s->recorded) /* the history has it in a moment */
                 break;
-            forget(lists[i]->first);
         }
 }
 

@@ -1,8 +1,8 @@
 /*
  * statement_answer.c: statements as Databricks' API tells them.
  *
- * A result in the answer itself (INLINE) is the worker's JSON, put in as it is; it is not parsed. What an answer tells is
- * taken under the mutex, and the result held; the rest happens without it.
+ * A result in the answer itself (INLINE) is the worker's JSON, put in as it is; it is not parsed. What an answer tells
+ * is taken under the mutex, and the result held; the rest happens without it.
  */
 #include "warehouse/warehouse_internal.h"
 
@@ -102,7 +102,8 @@ static ist_status append_chunks(ist_buffer *out, const ist__statement *s, const 
 
 static ist_status append_manifest(ist_buffer *out, const ist__statement *s, const ist__result *result, ist_error *err)
 {
-    IST_TRY(ist_buffer_printf(out, err, ",\"manifest\":{\"format\":\"%s\",\"schema\":{\"column_count\":%zu,\"columns\":%s}",
+    IST_TRY(ist_buffer_printf(out, err,
+                              ",\"manifest\":{\"format\":\"%s\",\"schema\":{\"column_count\":%zu,\"columns\":%s}",
                               ist__format_name(s->request.format), s->column_count, s->columns ? s->columns : "[]"));
     IST_TRY(ist_buffer_printf(out, err, ",\"total_chunk_count\":%d,\"total_row_count\":%" PRId64,
                               result ? result->count : 0, result ? result->rows : 0));
@@ -198,8 +199,9 @@ static ist_status answer_chunk(ist__statement *s, int64_t chunk, const snapshot 
     if (now->closed)
         return ist__uc_error(err, IST__UC_NOT_FOUND, "%s", closed_message);
     if (chunk < 0 || chunk >= (now->result ? now->result->count : 0))
-        return ist__uc_error(err, IST__UC_NOT_FOUND, "the result of the statement %s has no chunk %" PRId64 ": it has %d",
-                             s->id, chunk, now->result ? now->result->count : 0);
+        return ist__uc_error(err, IST__UC_NOT_FOUND,
+                             "the result of the statement %s has no chunk %" PRId64 ": it has %d", s->id, chunk,
+                             now->result ? now->result->count : 0);
     return append_result(out, s, now, (int)chunk, err);
 }
 

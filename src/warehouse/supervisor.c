@@ -1,8 +1,8 @@
 /*
  * supervisor.c: workers: started when statements wait, told what to run, watched, stopped.
  *
- * A worker is starting until it says `ready`, then idle or busy with one statement, and ending from the moment that it is
- * killed or its socket is closed until its process is reaped. Everything here runs in the loop's thread with the mutex
+ * A worker is starting until it says `ready`, then idle or busy with one statement, and ending from the moment that it
+ * is killed or closes its channel until its process is reaped. Everything here runs in the loop's thread with the mutex
  * held; where the catalog is read the mutex is given up, which is safe because nobody else ends a statement that runs.
  */
 #include "warehouse/name_resolver.h"
@@ -31,7 +31,7 @@ enum {
 #define DATA_ROOM ((uint64_t)4 << 30) /* address space that allocators set aside without using it */
 #define MEMORY_ROOM ((uint64_t)512 << 20) /* what an interpreter and its libraries have beside the engine's own limit */
 
-/* Ending workers ---------------------------------------------------------------------------------------------------- */
+/* Ending workers --------------------------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *position)
 {
@@ -161,8 +161,8 @@ static void finish_orphan(worker *w, const char *how)
     char message[600];
     if (give_back(w))
         return;
-    snprintf(message, sizeof message, "the engine's process %s while it ran the statement: %s; other statements go on", how,
-             *w->reason ? w->reason : "a fault of the engine, or the machine is out of memory");
+    snprintf(message, sizeof message, "the engine's process %s while it ran the statement: %s; other statements go on",
+             how, *w->reason ? w->reason : "a fault of the engine, or the machine is out of memory");
     finish(w, IST__FAILED, "INTERNAL_ERROR", message);
 }
 
@@ -191,7 +191,7 @@ void ist__worker_ended(worker *w, int64_t now_us)
     unlink_worker(w);
 }
 
-/* Starting workers -------------------------------------------------------------------------------------------------- */
+/* Starting workers ------------------------------------------------------------------------------------------------- */
 
 static ist_status send_json(worker *w, yyjson_mut_doc *doc, ist_error *err)
 {
@@ -302,7 +302,7 @@ static void start_worker(warehouse *at, int64_t now_us)
         watch(w);
 }
 
-/* Giving out statements --------------------------------------------------------------------------------------------- */
+/* Giving out statements -------------------------------------------------------------------------------------------- */
 
 static void add_groups(yyjson_mut_doc *doc, yyjson_mut_val *root, const ist__principal *who)
 {
@@ -426,7 +426,7 @@ static void stop_statement(worker *w)
         watch(w);
 }
 
-/* Messages ---------------------------------------------------------------------------------------------------------- */
+/* Messages --------------------------------------------------------------------------------------------------------- */
 
 static ist_status on_ready(worker *w, const ist__worker_message *m, ist_error *err)
 {
@@ -522,8 +522,8 @@ static ist_status on_chunk(worker *w, const ist__worker_message *m, ist_error *e
         fail_statement(w, status == IST_RETRYABLE ? "RESOURCE_EXHAUSTED" : "IO_ERROR", problem.message);
     else if (is_too_large_for_answers(s))
         fail_statement(w, "RESOURCE_EXHAUSTED",
-                       "the result is larger than the 25 MiB that the disposition INLINE can tell: use EXTERNAL_LINKS, or"
-                       " narrow the statement");
+                       "the result is larger than the 25 MiB that the disposition INLINE can tell: use EXTERNAL_LINKS,"
+                       " or narrow the statement");
     return IST_OK;
 }
 
@@ -620,7 +620,7 @@ void ist__worker_writable(worker *w)
         watch(w);
 }
 
-/* Stopping ----------------------------------------------------------------------------------------------------------- */
+/* Stopping --------------------------------------------------------------------------------------------------------- */
 
 static void check_deadline(worker *w, int64_t now_us)
 {

@@ -74,8 +74,8 @@ static ist_status add_spark(ist__warehouses *all, const char *text, ist_error *e
         good = isalnum((unsigned char)text[i]) || text[i] == '-' || text[i] == '_';
     if (!good)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
-                             "'%.200s' does not name a warehouse: NAME=sc://host:port, the name of letters, digits, - and"
-                             " _", text);
+                             "'%.200s' does not name a warehouse: NAME=sc://host:port, the name of letters, digits, -"
+                             " and _", text);
     memcpy(w->id, text, size);
     for (int i = 0; i < all->count; i++)
         if (strcmp(all->list[i].id, w->id) == 0)
@@ -332,7 +332,7 @@ ist_status ist__warehouses_principal(ist__warehouses *all, const char *token, co
     return status;
 }
 
-/* Warehouses told --------------------------------------------------------------------------------------------------- */
+/* Warehouses told -------------------------------------------------------------------------------------------------- */
 
 static warehouse *find(ist__warehouses *all, const char *id, ist_error *err)
 {

@@ -89,7 +89,7 @@ int64_t ist__statement_wait_ms(const ist__statement *statement);
 
 /*
  * Have `wake` called once: when the statement has ended, or after wait_ms, when it is canceled first if its submission
- * said so. False where it has ended already: then wake is not called. Errors count as that too.
+ * said so. False where it has ended already, or too many wait: then wake is not called. Errors count as that too.
  */
 bool ist__statement_wait(ist__statement *statement, int64_t wait_ms, void (*wake)(void *payload), void *payload);
 /* Ask for its end; one that has ended stays as it is. */
@@ -133,11 +133,19 @@ ist_status ist__warehouse_list(ist__warehouses *all, ist_buffer *out, ist_error 
 ist_status ist__warehouse_start(ist__warehouses *all, const char *id, ist_error *err);
 ist_status ist__warehouse_stop(ist__warehouses *all, const char *id, ist_error *err);
 
+enum { IST__QUERY_VALUES_MAX = 32 };
+
+/* One of these; any where there are none. */
+typedef struct ist__query_values {
+    const char *value[IST__QUERY_VALUES_MAX];
+    int count;
+} ist__query_values;
+
 /* What a list of the history is asked for; NULL and 0 where it is not. */
 typedef struct ist__query_filter {
-    const char *status; /* QUEUED, RUNNING, CANCELED, FAILED, FINISHED */
-    const char *warehouse_id, *statement_id;
-    const char *user; /* for administrators; others see their own */
+    ist__query_values statuses; /* QUEUED, RUNNING, CANCELED, FAILED, FINISHED */
+    ist__query_values warehouses, statements;
+    ist__query_values users; /* for administrators; others see their own */
     int64_t from_ms, until_ms;
     int max_results; /* 0 for 100, at most 1000 */
     const char *page_token;

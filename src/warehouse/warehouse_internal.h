@@ -2,7 +2,8 @@
  * warehouse_internal.h: what the files of this module share. Library-private.
  *
  * One mutex guards everything but what is said to be immutable: nothing is done under it that waits, but for forking.
- * What ends a statement notes whom to wake; the loop and the callers from outside wake them after they have let go of it.
+ * What ends a statement notes whom to wake; the loop and the callers from outside wake them after they have let go of
+ * it.
  */
 #ifndef ISTHMUS_WAREHOUSE_WAREHOUSE_INTERNAL_H
 #define ISTHMUS_WAREHOUSE_WAREHOUSE_INTERNAL_H
@@ -20,15 +21,16 @@
 
 enum {
     IST__STATEMENT_BUCKETS = 1 << 14,
-    IST__ENDED_MAX = 10000,             /* ended statements that are kept in memory: beyond, the oldest fetched ones go */
-    IST__QUEUED_BYTES_MAX = 256 << 20,  /* of the texts of statements that wait */
-    IST__INLINE_MAX = 25 << 20,         /* bytes of a result that is told in answers, as Databricks' */
-    IST__INLINE_CHUNK = 4 << 20,        /* what an answer with a chunk takes of memory */
+    IST__ENDED_MAX = 10000,            /* ended statements kept in memory: beyond it the oldest fetched ones go */
+    IST__QUEUED_BYTES_MAX = 256 << 20, /* of the texts of statements that wait */
+    IST__WAITERS_MAX = 2048,           /* of the connections that a server has: others need some too */
+    IST__INLINE_MAX = 25 << 20,        /* bytes of a result that is told in answers, as Databricks' */
+    IST__INLINE_CHUNK = 4 << 20,       /* what an answer with a chunk takes of memory */
     IST__LINKED_CHUNK = 16 << 20,
     IST__WAREHOUSE_TOKEN_TEXT = 5 + 64 + 1,
     IST__WAREHOUSE_NAME_MAX = 100,
 };
-#define IST__LINKED_MAX ((int64_t)100 << 30) /* bytes of a result in links, beyond which it is truncated, as Databricks' */
+#define IST__LINKED_MAX ((int64_t)100 << 30) /* bytes of a result in links: beyond, it is truncated, as Databricks' */
 
 typedef struct warehouse warehouse;
 typedef struct worker worker;
@@ -159,7 +161,7 @@ struct ist__warehouses {
     } seen_reads[256]; /* lineage of reads that was told a short time ago is not told again */
 };
 
-/* statement.c: call with the mutex held, but for free ----------------------------------------------------------------- */
+/* statement.c: call with the mutex held, but for free -------------------------------------------------------------- */
 
 ist__statement *ist__statement_hold(ist__statement *statement);
 void ist__statement_append(ist__statement_list *list, ist__statement *statement);
@@ -173,15 +175,15 @@ void ist__statement_end(ist__statement *statement, ist__statement_state state, c
 void ist__statements_forget(ist__warehouses *all, int64_t now_ms);
 /* Note for the history that there is something new about it. */
 void ist__statement_note(ist__statement *statement);
-/* The principal as he is now. Errors: PERMISSION_DENIED (he is not active any more). May be called without the mutex, by
- * the loop. */
+/* The principal as he is now; called without the mutex, by the loop. Errors: PERMISSION_DENIED (he is not active any
+ * more). */
 ist_status ist__statement_renew_principal(ist__statement *statement, ist_error *err);
 /* Wakes whom there is to wake. Call without the mutex. */
 void ist__warehouses_wake(ist__warehouses *all);
 /* Have the loop look at its queues. */
 void ist__warehouses_poke(ist__warehouses *all);
 
-/* supervisor.c: workers; in the loop's thread, with the mutex held -------------------------------------------------------- */
+/* supervisor.c: workers; in the loop's thread, with the mutex held ------------------------------------------------- */
 
 /* Give statements to workers, start workers. */
 void ist__warehouse_dispatch(warehouse *w, int64_t now_us);
@@ -196,11 +198,11 @@ void ist__warehouse_halt(warehouse *w);
 void ist__worker_kill(worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ist__workers_bury(ist__warehouses *all);
 
-/* warehouse_loop.c --------------------------------------------------------------------------------------------------- */
+/* warehouse_loop.c ------------------------------------------------------------------------------------------------- */
 
 void *ist__warehouses_loop(void *all);
 
-/* query_history.c ---------------------------------------------------------------------------------------------------- */
+/* query_history.c -------------------------------------------------------------------------------------------------- */
 
 /* Hand what is new to the writer. Call with the mutex held; it is given up and taken again. */
 void ist__queries_record(ist__warehouses *all);

@@ -1,8 +1,8 @@
 /*
  * worker_channel.h: frames of JSON between the server and a worker, over a Unix socket. Library-private.
  *
- * A frame is its length, uint32 little-endian, then that many bytes. README.md tells which there are. A descriptor comes
- * with the first byte of the frame that it belongs to; they are kept in order until that frame asks for its own.
+ * A frame is its length, uint32 little-endian, then that many bytes. README.md tells which there are. A descriptor
+ * comes with the first byte of the frame that it belongs to; they are kept in order until that frame asks for its own.
  *
  * Threading: one thread at a time.
  */

@@ -35,8 +35,8 @@ typedef struct ist__worker_message {
     const char *error_code, *sql_state, *message; /* failed; sql_state may be NULL */
 } ist__worker_message;
 
-/* Free it also after an error. Errors: IST_BAD_INPUT (no JSON object, unknown type, a member that is missing, of another
- * type or negative). */
+/* Free it also after an error. Errors: IST_BAD_INPUT (no JSON object, unknown type, a member that is missing, of
+ * another type or negative). */
 ist_status ist__worker_message_read(const char *text, size_t size, ist__worker_message *out, ist_error *err);
 void ist__worker_message_free(ist__worker_message *message);
 

@@ -97,6 +97,14 @@ static void expect_state(fixture *f, const char *state)
         fail_msg("not %s: %s", state, f->body.data);
 }
 
+/* Ask until a member says this, for 10 s at most. */
+static void wait_for(fixture *f, const char *path, const char *pointer, const char *text)
+{
+    for (int i = 0; i < 500 && ask(f, path, NULL) == 200 && strcmp(text_at(f, pointer), text) != 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    assert_string_equal(text_at(f, pointer), text);
+}
+
 /* POST a statement with more members ("" for none). */
 static int run(fixture *f, const char *statement, const char *more)
 {
@@ -321,8 +329,8 @@ static void test_server_routes_warehouse__full_queue(void **state)
         expect(f, 200, run(f, "sleep 60", ",\"wait_timeout\":\"0s\""));
         take_id(f, ids[i]);
         snprintf(path, sizeof path, STATEMENTS "/%s", ids[i]);
-        for (int k = 0; i < 2 && k < 200 && ask(f, path, NULL) == 200 && strcmp(text_at(f, "/status/state"), "RUNNING"); k++)
-            nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        if (i < 2)
+            wait_for(f, path, "/status/state", "RUNNING");
     }
     expect_error(f, 429, "RESOURCE_EXHAUSTED", run(f, "rows 1", ""));
     assert_non_null(strstr(f->head.data, "Retry-After: 1"));
@@ -342,9 +350,7 @@ static void test_server_routes_warehouse__results_are_closed(void **state)
     take_id(f, id);
     snprintf(link, sizeof link, "%s", text_at(f, "/result/external_links/0/external_link"));
     snprintf(path, sizeof path, STATEMENTS "/%s", id);
-    for (int i = 0; i < 300 && ask(f, path, NULL) == 200 && strcmp(text_at(f, "/status/state"), "CLOSED") != 0; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    expect_state(f, "CLOSED");
+    wait_for(f, path, "/status/state", "CLOSED");
     assert_non_null(strstr(text_at(f, "/status/error/message"), "submit"));
     snprintf(path, sizeof path, STATEMENTS "/%s/result/chunks/0", id);
     expect_error(f, 404, "NOT_FOUND", ask(f, path, NULL));
@@ -435,17 +441,14 @@ static void test_server_routes_warehouse__warehouses(void **state)
     assert_string_equal(text_at(f, "/warehouses/0/state"), "STOPPED");
     assert_string_equal(text_at(f, "/warehouses/1/engine"), "spark");
     expect(f, 200, ask(f, SQL "/warehouses/embedded/start", "{}"));
-    for (int i = 0; i < 300 && ask(f, SQL "/warehouses/embedded", NULL) == 200 && strcmp(text_at(f, "/state"), "RUNNING"); i++)
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    assert_string_equal(text_at(f, "/state"), "RUNNING");
+    wait_for(f, SQL "/warehouses/embedded", "/state", "RUNNING");
     expect(f, 200, ask(f, SQL "/warehouses/embedded/stop", "{}"));
     expect_error(f, 404, "RESOURCE_DOES_NOT_EXIST", ask(f, SQL "/warehouses/x", NULL));
 }
 
-static void wait_for_history(fixture *f, const char *path, size_t count)
+static void expect_history(fixture *f, const char *path, size_t count)
 {
-    for (int i = 0; i < 100 && ask(f, path, NULL) == 200 && yyjson_arr_size(yyjson_doc_ptr_get(f->doc, "/res")) < count; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    expect(f, 200, ask(f, path, NULL));
     assert_int_equal(yyjson_arr_size(yyjson_doc_ptr_get(f->doc, "/res")), count);
 }
 
@@ -476,9 +479,12 @@ static void test_server_routes_warehouse__history(void **state)
         assert_true(yyjson_is_false(yyjson_doc_ptr_get(f->doc, "/has_next_page")));
         nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     }
-    wait_for_history(f, SQL "/history/queries?filter_by.warehouse_ids=embedded", 3);
-    wait_for_history(f, SQL "/history/queries?filter_by.user_ids=alice@example.com", 1);
-    expect_error(f, 400, "INVALID_PARAMETER_VALUE", ask(f, SQL "/history/queries?filter_by.statuses=X", NULL));
+    expect_history(f, SQL "/history/queries?filter_by.warehouse_ids=embedded", 3);
+    expect_history(f, SQL "/history/queries?filter_by.user_ids=alice@example.com", 1);
+    expect_history(f, SQL "/history/queries?filter_by.statuses=FAILED&filter_by.statuses=FINISHED", 3);
+    expect_history(f, SQL "/history/queries?filter_by.statuses=FAILED&filter_by.statuses=RUNNING", 1);
+    expect_error(f, 400, "INVALID_PARAMETER_VALUE",
+                 ask(f, SQL "/history/queries?filter_by.statuses=FAILED&filter_by.statuses=X", NULL));
     expect_error(f, 400, "INVALID_PARAMETER_VALUE", ask(f, SQL "/history/queries?max_results=1001", NULL));
     expect_error(f, 400, "INVALID_PARAMETER_VALUE", ask(f, SQL "/history/queries?page_token=x", NULL));
     ist_server_stop(f->server);
@@ -491,7 +497,8 @@ static void test_server_routes_warehouse__lineage(void **state)
 {
     fixture *f = *state;
     expect(f, 200,
-           run(f, "kind INSERT; lineage {\\\"inputs\\\":[\\\"main.default.a\\\"],\\\"outputs\\\":[\\\"main.default.b\\\"]}", ""));
+           run(f, "kind INSERT; lineage {\\\"inputs\\\":[\\\"main.default.a\\\"],"
+                  "\\\"outputs\\\":[\\\"main.default.b\\\"]}", ""));
     expect_state(f, "SUCCEEDED");
     for (int i = 0; i < 200; i++) {
         expect(f, 200, ask(f, "/api/2.1/isthmus/lineage", NULL));
@@ -545,7 +552,8 @@ static void test_server_routes_warehouse__tokens_of_engine_and_statement(void **
     /* Behind a row filter there is the engine alone. */
     expect(f, 200, ask(f, "/api/2.1/unity-catalog/functions",
                        "{\"function_info\":{\"name\":\"keep\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
-                       "\"input_params\":{},\"data_type\":\"BOOLEAN\",\"full_data_type\":\"BOOLEAN\",\"routine_body\":\"SQL\","
+                       "\"input_params\":{},\"data_type\":\"BOOLEAN\",\"full_data_type\":\"BOOLEAN\","
+                       "\"routine_body\":\"SQL\","
                        "\"routine_definition\":\"true\",\"parameter_style\":\"S\",\"is_deterministic\":true,"
                        "\"sql_data_access\":\"CONTAINS_SQL\",\"is_null_call\":false,\"security_type\":\"DEFINER\","
                        "\"specific_name\":\"keep\"}}"));

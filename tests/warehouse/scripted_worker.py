@@ -10,7 +10,7 @@ A statement is a list of actions between semicolons, done in order; then `done` 
     echo            a chunk with the `execute` message
     resolve A M     ask for the tables A,B.. ("c.s.t", "c.s.t<view<view") with the access M; a chunk with the answer
     function F      the same for a function
-    call WHO METHOD PATH BODY   a request to the catalog with the engine's or the statement's token; a chunk with the status
+    call WHO METHOD PATH BODY   a request with the engine's or the statement's token; a chunk with the status
     environment     a chunk with its environment, arguments and descriptors
     count N         say that there were N rows
     kind K          what `done` tells; lineage {...} likewise; truncated

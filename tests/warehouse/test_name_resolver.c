@@ -54,8 +54,9 @@ static int set_up(void **state)
     set_up_catalog(&w);
     f->w = w;
     *state = f;
-    script(f, "INSERT INTO principals VALUES ('u1', 0, 'alice', 'a', NULL, 1, 0, 0), ('u2', 0, 'bob', 'b', NULL, 1, 0, 0),"
-              "('g1', 2, 'crew', 'c', NULL, 1, 0, 0); INSERT INTO group_members VALUES ('g1', 'u2');");
+    script(f, "INSERT INTO principals VALUES ('u1', 0, 'alice', 'a', NULL, 1, 0, 0),"
+              "('u2', 0, 'bob', 'b', NULL, 1, 0, 0), ('g1', 2, 'crew', 'c', NULL, 1, 0, 0);"
+              "INSERT INTO group_members VALUES ('g1', 'u2');");
     create(f, IST_SECURABLE_TABLE, DATA("t"));
     create(f, IST_SECURABLE_TABLE, DATA("secret"));
     create(f, IST_SECURABLE_TABLE, VIEW("v", "SELECT * FROM main.default.secret"));
@@ -160,7 +161,8 @@ static void test_warehouse_name_resolver__views_in_views(void **state)
 {
     fixture *f = *state;
     grant(f, IST_SECURABLE_TABLE, "main.default.outer", "alice", "SELECT");
-    assert_ok(resolve(f, "alice", VIA("secret", "\"main.default.outer\",[\"main\",\"default\",\"v\"]"), NULL), f->w->err);
+    assert_ok(resolve(f, "alice", VIA("secret", "\"main.default.outer\",[\"main\",\"default\",\"v\"]"), NULL),
+              f->w->err);
     assert_says(f, "\"exists\":true");
     script(f, "UPDATE tables SET owner = 'bob' WHERE name = 'outer'"); /* who may not read v */
     assert_int_equal(resolve(f, "alice", VIA("secret", "\"main.default.outer\",\"main.default.v\""), NULL),

@@ -12,8 +12,8 @@ const char ist__schema_queries[] =
     /* id: microseconds, or more, so that it is unique. state: ist__statement_state. text: its beginning. */
     "CREATE TABLE queries (id INTEGER PRIMARY KEY, statement_id TEXT NOT NULL UNIQUE, principal_id TEXT NOT NULL,"
     " principal TEXT NOT NULL, warehouse TEXT NOT NULL, text TEXT NOT NULL, client TEXT, state INTEGER NOT NULL,"
-    " kind TEXT, error_code TEXT, error TEXT, sql_state TEXT, submitted_at INTEGER NOT NULL, started_at INTEGER NOT NULL,"
-    " ended_at INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;"
+    " kind TEXT, error_code TEXT, error TEXT, sql_state TEXT, submitted_at INTEGER NOT NULL,"
+    " started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;"
     "CREATE INDEX queries_by_principal ON queries (principal_id, id);"
     "CREATE INDEX queries_under_way ON queries (state) WHERE state < 2;";
 

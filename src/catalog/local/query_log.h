@@ -1,6 +1,6 @@
 /*
- * query_log.h: the SQL statements that were run, as rows of the catalog's database. Library-private; src/warehouse writes
- * and reads them.
+ * query_log.h: the SQL statements that were run, as rows of the catalog's database. Library-private; src/warehouse
+ * writes and reads them.
  */
 #ifndef ISTHMUS_CATALOG_LOCAL_QUERY_LOG_H
 #define ISTHMUS_CATALOG_LOCAL_QUERY_LOG_H
