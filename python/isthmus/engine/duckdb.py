@@ -20,7 +20,7 @@ except ImportError as error:
 
 from isthmus import errors as library_errors
 from isthmus.catalog import Catalog
-from isthmus.engine import commands, dialect, functions, writes
+from isthmus.engine import commands, dialect, functions, types, writes
 from isthmus.engine.errors import StatementError, cancelled, unsupported
 from isthmus.engine.planner import Planner
 from isthmus.engine.policies import PolicedDataset
@@ -117,6 +117,7 @@ class Engine:
         dialect.name_functions(tree)
         planner = Planner(told)
         planner.read(tree)
+        types.fit(tree, planner.relations)
         sql = dialect.to_duckdb(tree)
         functions.check(self.database, sql, [relation.relation for relation in planner.relations], statement.statement)
         return Plan(sql, planner.relations, told.questions, {"inputs": sorted(planner.names)})
@@ -359,7 +360,8 @@ class Result:
                 columns = assign(relation.columns, list(map(str, relation.types)))
                 relation = run.connection.sql(f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source")
             self._reader = relation.to_arrow_reader(BATCH_ROWS)
-        self.schema = pa.schema([field.with_type(_type(field.type)) for field in self._reader.schema])
+        self.schema = pa.schema([field.with_type(pa.int64() if str(told) == "HUGEINT" else _type(field.type))
+                                 for field, told in zip(self._reader.schema, relation.types)])
 
     def check(self):
         self._run.statement.check()
@@ -380,7 +382,6 @@ class Result:
 
 _WIDER = {
     pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0),
-    pa.decimal128(38, 0): pa.int64(),  # of sum() over integers
     pa.timestamp("ns"): pa.timestamp("us"), pa.timestamp("ms"): pa.timestamp("us"), pa.timestamp("s"): pa.timestamp("us"),
     pa.time64("us"): pa.string(), pa.month_day_nano_interval(): pa.string(), pa.large_string(): pa.string(),
     pa.large_binary(): pa.binary(),
