@@ -48,6 +48,9 @@ def _rewrite(node, types):
         return _cast(node.copy(), _simple(_T.INT))
     if isinstance(node, exp.DayOfWeek):  # of Sunday 1, and in DuckDB 0
         return _cast(exp.Add(this=node.copy(), expression=exp.Literal.number(1)), _simple(_T.INT))
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "weekday" and len(node.expressions) == 1:  # of Monday 0
+        monday = exp.Anonymous(this="isodow", expressions=[node.expressions[0].copy()])
+        return _cast(exp.Sub(this=monday, expression=exp.Literal.number(1)), _simple(_T.INT))
     if isinstance(node, exp.Quantile):
         return exp.Anonymous(this="quantile_cont", expressions=[node.this.copy(), node.args["quantile"].copy()])
     if isinstance(node, (exp.TsOrDsAdd, exp.AddMonths)):
