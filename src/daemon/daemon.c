@@ -2,7 +2,7 @@
 #include "daemon.h"
 
 #include "group_commit.h"
-#include "isthmus/table.h"
+#include "kept_tables.h"
 #include "isthmus/version.h"
 
 #include <inttypes.h>
@@ -17,6 +17,7 @@
 struct ist_daemon {
     ist_exchange_server *server;
     group_commit *group;
+    kept_tables *tables;
 };
 
 /* One line for the operator; in one write, so that lines of threads do not mix. */
@@ -32,27 +33,34 @@ static void on_commit(ist_commit_request *request, void *payload)
     group_commit_submit(daemon->group, request);
 }
 
+static ist_status open_table(const char *access, ist_table **out, ist_error *err)
+{
+    return ist_table_open_access(access, IST_TABLE_WRITE, out, err);
+}
+
 /* Commit to a table of a catalog, as the principal who asks. */
-static ist_status commit_by_name(const char *access, const ist_commit_member *members, size_t count,
-                                 ist_status *statuses, ist_commit_result *results, ist_error *errors, ist_error *err)
+static ist_status commit_by_name(kept_tables *tables, const char *access, const ist_commit_member *members,
+                                 size_t count, ist_status *statuses, ist_commit_result *results, ist_error *errors,
+                                 ist_error *err)
 {
     ist_table *table;
-    ist_status status = ist_table_open_access(access, IST_TABLE_WRITE, &table, err);
+    ist_status status = kept_tables_take(tables, access, &table, err);
     if (status != IST_OK)
         return status;
     status = ist_commit_members(ist_table_store(table), ist_table_committer(table), members, count, statuses, results,
                                 errors, err);
-    ist_table_free(table);
+    kept_tables_give(tables, access, table, status == IST_OK);
     return status;
 }
 
 static ist_status commit_members(const char *table_uri, const char *access, const ist_commit_member *members,
                                  size_t count, ist_status *statuses, ist_commit_result *results, ist_error *errors,
-                                 ist_error *err)
+                                 void *payload, ist_error *err)
 {
+    const ist_daemon *daemon = payload;
     ist_store *store;
     if (access)
-        return commit_by_name(access, members, count, statuses, results, errors, err);
+        return commit_by_name(daemon->tables, access, members, count, statuses, results, errors, err);
     ist_status status = ist_store_open(table_uri, NULL, &store, err);
     if (status != IST_OK)
         return status;
@@ -74,8 +82,10 @@ ist_status ist_daemon_start(const ist_daemon_settings *settings, ist_daemon **ou
     options.commit = on_commit;
     options.log = log_line;
     options.payload = daemon;
-    ist_status status =
-        group_commit_new(settings->commit_threads, settings->commit_batch, commit_members, &daemon->group, err);
+    ist_status status = kept_tables_new(open_table, &daemon->tables, err);
+    if (status == IST_OK)
+        status = group_commit_new(settings->commit_threads, settings->commit_batch, commit_members, daemon,
+                                  &daemon->group, err);
     if (status == IST_OK)
         status = ist_exchange_server_start(&options, &daemon->server, err);
     if (status != IST_OK)
@@ -99,6 +109,7 @@ void ist_daemon_stop(ist_daemon *daemon)
         group_commit_stop(daemon->group);
     ist_exchange_server_stop(daemon->server);
     group_commit_free(daemon->group);
+    kept_tables_free(daemon->tables);
     free(daemon);
 }
 

@@ -26,6 +26,7 @@ typedef struct table {
 
 struct group_commit {
     group_commit_cb commit;
+    void *payload; /* of commit */
     size_t batch;
     size_t thread_count;
     pthread_t *threads;
@@ -200,7 +201,8 @@ static void commit_batch(group_commit *group, const table *t, batch *b)
 {
     ist_error error = IST_ERROR_INIT;
     size_t committed = 0;
-    ist_status status = group->commit(t->uri, t->access, b->members, b->count, b->statuses, b->results, b->errors, &error);
+    ist_status status = group->commit(t->uri, t->access, b->members, b->count, b->statuses, b->results,
+                                      b->errors, group->payload, &error);
     for (size_t i = 0; i < b->count; i++)
         committed += status == IST_OK && is_committed(b, i);
     if (committed) /* before the answers: who has one sees it counted */
@@ -253,8 +255,8 @@ static void *run(void *self)
     return NULL;
 }
 
-ist_status group_commit_new(size_t threads, size_t batch_size, group_commit_cb commit, group_commit **out,
-                            ist_error *err)
+ist_status group_commit_new(size_t threads, size_t batch_size, group_commit_cb commit, void *payload,
+                            group_commit **out, ist_error *err)
 {
     group_commit *group = calloc(1, sizeof *group);
     if (group)
@@ -264,6 +266,7 @@ ist_status group_commit_new(size_t threads, size_t batch_size, group_commit_cb c
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for the group committer");
     }
     group->commit = commit;
+    group->payload = payload;
     group->batch = batch_size;
     group->last_ready = &group->first_ready;
     pthread_mutex_init(&group->lock, NULL);

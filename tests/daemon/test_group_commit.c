@@ -40,8 +40,10 @@ static void set_closed(bool value)
 /* Version = number of the commit. Members whose key starts with "bad" fail, those with "old" were there before; a table
  * "broken" fails as a whole. */
 static ist_status fake_commit(const char *uri, const char *access, const ist_commit_member *members, size_t count,
-                              ist_status *statuses, ist_commit_result *results, ist_error *errors, ist_error *err)
+                              ist_status *statuses, ist_commit_result *results, ist_error *errors, void *payload,
+                              ist_error *err)
 {
+    (void)payload;
     for (size_t i = 0; i < count; i++) /* one principal's access never serves another's commit */
         assert_string_equal(members[i].access ? members[i].access : "", access ? access : "");
     pthread_mutex_lock(&lock);
@@ -99,7 +101,7 @@ static void set_up(fixture *f, size_t threads, size_t batch)
     raced = closed = false;
     *f = (fixture){.folder = new_folder(), .err = IST_ERROR_INIT};
     snprintf(f->socket, sizeof f->socket, "%s/daemon.sock", f->folder);
-    assert_ok(group_commit_new(threads, batch, fake_commit, &f->group, &f->err), f->err);
+    assert_ok(group_commit_new(threads, batch, fake_commit, NULL, &f->group, &f->err), f->err);
     ist_exchange_server_options options = IST_EXCHANGE_SERVER_OPTIONS_INIT;
     options.socket_path = f->socket;
     options.commit = on_commit;
