@@ -407,10 +407,11 @@ class Place:
     """Where a table is: `uri`, and `name` and `info` (the catalog's TableInfo) where it is reached by name; both are None
     for a table that the catalog does not have yet."""
 
-    def __init__(self, uri, name=None, info=None):
+    def __init__(self, uri, name=None, info=None, storage_options=None):
         self.uri = uri
         self.name = name
         self.info = info
+        self.storage_options = storage_options
 
     @property
     def label(self):
@@ -419,7 +420,7 @@ class Place:
     def open(self, operation):
         """The table's store to "read", "write" or "create" it, by name with credentials for that from the catalog."""
         if self.name is None:
-            return native.Store(self.uri, create=operation == "create")
+            return native.Store(self.uri, create=operation == "create", options=self.storage_options)
         try:
             store = native.TableStore(connect(), self.name, operation)
         except errors.AlreadyExistsError:  # another process made it since it was looked for
@@ -441,20 +442,25 @@ class Place:
             store.register(native.Snapshot(store))
 
 
-def locate(table, missing_ok=False):
+def locate(table, missing_ok=False, storage_options=None):
     """The Place of a table given by name (two or three dotted parts), URI or path.
 
     Text with a slash or a scheme is a location, as is a pathlib.Path; everything else is a name ("./t" is the path).
     Raises NotFoundError for a name the catalog does not have; with missing_ok only when its schema is missing too.
+
+    storage_options   for a location in a cloud: see write_deltalake
     """
     if isinstance(table, Place):
         return table
     if isinstance(table, pathlib.PurePath):
-        return Place(os.path.abspath(table))
+        return Place(os.path.abspath(table), storage_options=storage_options)
     if not isinstance(table, str):
         raise errors.BadInputError(f"a table is given by name, path or URI, not by {type(table).__name__}")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", table):
-        return Place(table)
+        return Place(table, storage_options=storage_options)
+    if storage_options:
+        raise errors.BadInputError(f"table {table}: storage_options are for s3:, gs: and abfss: locations; a table's name "
+                                   "is enough, its catalog gives the credentials")
     if "/" in table:
         return Place(os.path.abspath(os.path.expanduser(table)))
     try:

@@ -19,8 +19,8 @@ class Table:
         table.to_arrow(columns=["user", "score"])
     """
 
-    def __init__(self, table):
-        self.place = locate(table)
+    def __init__(self, table, storage_options=None):
+        self.place = locate(table, storage_options=storage_options)
         with _naming(self.place):
             self._store = self.place.open("read")
 
@@ -112,17 +112,17 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
     name              metadata name of a table created at a path
     configuration     table properties of a new table
     target_file_size  in bytes; 0 or None for the table's own
-    storage_options   accepted for deltalake's sake; must be empty: locations on this machine need none
+    storage_options   for an s3:, gs: or abfss: location, by deltalake's names in any case: AWS_ACCESS_KEY_ID,
+                      aws_endpoint_url, azure_storage_account_key, google_service_account... Keys that are not in it come
+                      from the environment, as those of the daemon do: with options, this process commits by itself
 
     Returns the CommitResult: version, rows, files, bytes, already.
     """
     if schema_mode not in (None, "merge", "overwrite"):
         raise errors.BadInputError(f"schema_mode {schema_mode!r} is neither 'merge' nor 'overwrite'")
-    if storage_options:
-        raise errors.UnsupportedError(f"storage_options ({', '.join(storage_options)}): only local locations are written")
     if mode not in native.MODES:
         raise errors.BadInputError(f"mode {mode!r} is none of {', '.join(native.MODES)}")
-    place = locate(table_or_uri, missing_ok=True)
+    place = locate(table_or_uri, missing_ok=True, storage_options=storage_options)
     reader = native.reader_of(data)
     app_id = app_id or _task_key(place.label) or f"isthmus-{uuid.uuid4()}"
     engine = "ray" if openlineage.worker_task() else "python"
@@ -197,6 +197,9 @@ def commit_append(store, place, context, actions, app_id, engine):
     """Commit an append through the node's daemon, or by itself where there is none or it goes away. The idempotency key
     makes the second try safe. Files are removed when rows with the key were there already."""
     handed_over = False
+    if store.options:  # which a daemon does not have
+        return _without_doubles(store, actions,
+                                native.commit_direct(store, context, actions, app_id, place.name, engine))
     try:
         result = native.client().commit(store, context, actions, app_id, place.name, engine)
     except errors.RetryableError:
@@ -267,12 +270,12 @@ def _task_key(table):
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_delta(table, version=None, columns=None, *, filter=None, timestamp=None, override_num_blocks=None,
-               **ray_arguments):
+def read_delta(table, version=None, columns=None, *, filter=None, timestamp=None, storage_options=None,
+               override_num_blocks=None, **ray_arguments):
     """A Ray Dataset over a Delta table at one version (the newest, if none is given): its files are read in parallel by
     Ray tasks, with deletion vectors, column mapping and partition values applied.
 
-    table          name, path or URI
+    table          name, path or URI; storage_options for a URI in a cloud, as in write_deltalake
     columns        top-level columns, in the order wanted
     filter         pyarrow.compute.Expression over any of the table's columns: files without a row that it is true for are
                    not read at all
@@ -280,4 +283,5 @@ def read_delta(table, version=None, columns=None, *, filter=None, timestamp=None
     """
     from isthmus import ray as isthmus_ray
 
-    return isthmus_ray.read_delta(table, version, columns, filter, timestamp, override_num_blocks, ray_arguments)
+    return isthmus_ray.read_delta(Table(table, storage_options), version, columns, filter, timestamp, override_num_blocks,
+                                  ray_arguments)

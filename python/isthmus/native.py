@@ -247,20 +247,34 @@ def _schema(function, pointer):
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
+class OptionCredentials(Handle):
+    """ist_credentials of storage options."""
+
+    def __init__(self, uri, options):
+        texts = {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+        self._own(_open(lib.ist_credentials_from_options, "ist_credentials", _c(uri), _c(json.dumps(texts))),
+                  lib.ist_credentials_free)
+
+
 class Store(Handle):
     """ist_store: the location of a table, and who commits there (the storage itself).
 
     credentials   of Catalog.credentials; without them the environment's
+    options       in their place, what users of deltalake write as storage_options; they go on to Ray tasks
     """
 
     committer = ffi.NULL
+    options = None
 
-    def __init__(self, uri, create=False, credentials=None):
-        options = ffi.new("ist_store_options *", lib.ist_store_options_init())
-        options.create = create
+    def __init__(self, uri, create=False, credentials=None, options=None):
+        opening = ffi.new("ist_store_options *", lib.ist_store_options_init())
+        opening.create = create
+        if options:
+            self.options = options
+            credentials = OptionCredentials(uri, options)
         if credentials is not None:
-            options.credentials = credentials.pointer
-        self._own(_open(lib.ist_store_open, "ist_store", _c(uri), options), lib.ist_store_free)
+            opening.credentials = credentials.pointer
+        self._own(_open(lib.ist_store_open, "ist_store", _c(uri), opening), lib.ist_store_free)
 
     @property
     def uri(self):
@@ -271,7 +285,7 @@ class Store(Handle):
 
     def access(self):
         """How another process opens it."""
-        return Access(self.uri)
+        return Access(self.uri, options=self.options)
 
     def discard(self, actions):
         """Remove the data files that a writer's actions name."""
@@ -331,14 +345,15 @@ class Access:
     """How a process opens a table that another one has opened. It goes to Ray tasks as an argument, and may hold a token:
     its repr says no more than where the table is."""
 
-    def __init__(self, uri, secret=None):
+    def __init__(self, uri, secret=None, options=None):
         self.uri = uri
         self._secret = secret
+        self._options = options
 
     def open(self, operation):
         """The store; in one process the same for the same access, so that credentials are asked for once."""
         if self._secret is None:
-            return Store(self.uri)
+            return Store(self.uri, options=self._options)
         key = (os.getpid(), operation, self._secret)
         with _stores_lock:
             store = _stores.pop(key, None)

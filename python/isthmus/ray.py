@@ -120,7 +120,6 @@ def read_pieces(name, schema, pieces, inputs, lease=None, override_num_blocks=No
 
 
 def read_delta(table, version, columns, filter, timestamp, override_num_blocks, ray_arguments):
-    table = delta.Table(table)
     snapshot = table.snapshot(version, timestamp)
     with delta._naming(table.place):
         scan = snapshot.scan(columns, filter)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
@@ -279,3 +280,58 @@ while True:
     for file in s3.get_file_info(everything):  # files that were whole when it died, at most
         if file.is_file:
             assert pq.read_metadata(file.path, filesystem=s3).num_rows > 0
+
+
+# ---- by path, with what users of deltalake write ------------------------------------------------------------------------
+
+
+def storage_options(service, clouds, tokens):
+    return {
+        S3: {"AWS_ACCESS_KEY_ID": emulators.S3_USER, "aws_secret_access_key": emulators.S3_PASSWORD,
+             "AWS_ENDPOINT_URL": clouds[S3], "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
+             "AWS_S3_ALLOW_UNSAFE_RENAME": "true"},
+        AZURE: {"account_name": emulators.AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": emulators.AZURE_KEY,
+                "azure_endpoint": clouds[AZURE], "allow_http": True},
+        GCS: {"google_service_account": str(tokens.key_file), "GOOGLE_BASE_URL": clouds[GCS]},
+    }[service]
+
+
+@pytest.fixture
+def no_environment(monkeypatch):
+    for key in list(os.environ):
+        if key.startswith(("AWS_", "AZURE_", "GOOGLE_", "STORAGE_")):
+            monkeypatch.delenv(key)
+
+
+@pytest.mark.parametrize("service", [S3, AZURE, GCS])
+def test_storage_options(service, clouds, tokens, no_environment):
+    uri, options = f"{BUCKETS[service]}/by_path", storage_options(service, clouds, tokens)
+    for version in range(2):
+        assert isthmus.write_deltalake(uri, ROWS, storage_options=options).version == version
+    table = isthmus.Table(uri, options)
+    assert table.snapshot().rows == 2000
+    assert delta_rs(service, clouds, uri).to_pyarrow_table().num_rows == 2000
+    again = pickle.loads(pickle.dumps(table.access()))  # as a Ray task gets it
+    assert native.Snapshot(again.open("read")).rows == 2000
+    secret = options.get("aws_secret_access_key") or options.get("AZURE_STORAGE_ACCOUNT_KEY") or "no secret at all"
+    assert secret not in repr(table.access()) + repr(table)
+    with pytest.raises(errors.IsthmusError):
+        isthmus.Table(uri).snapshot()  # the environment has nothing
+
+
+def test_storage_options_that_are_refused(clouds, tokens, no_environment):
+    s3, azure = f"{BUCKETS[S3]}/refused", f"{BUCKETS[AZURE]}/refused"
+    for uri, options, message in [
+        (s3, {"AWS_S3_LOCKING_PROVIDER": "dynamodb"}, "'AWS_S3_LOCKING_PROVIDER' is no storage option.*aws_access_key_id"),
+        (s3, {"azure_storage_account_key": "x"}, "'azure_storage_account_key' is no storage option"),
+        (s3, {"aws_access_key_id": "x"}, "aws_access_key_id without aws_secret_access_key"),
+        (s3, {"endpoint": "localhost:9000"}, "is not http://"),
+        (azure, {"account_name": "other"}, "for the account other"),
+        ("main.demo.t", {"aws_region": "x"}, "its catalog gives the credentials"),
+        ("/tmp/t", {"aws_region": "x"}, "are for s3:"),
+    ]:
+        for call in (lambda: isthmus.write_deltalake(uri, ROWS, storage_options=options),
+                     lambda: isthmus.Table(uri, options)):
+            with pytest.raises(errors.BadInputError, match=message) as refused:
+                call()
+        assert emulators.S3_PASSWORD not in str(refused.value)

@@ -91,7 +91,7 @@ static ist_status add_signature(yyjson_val *credentials, ist_buffer *url, ist_er
 {
     yyjson_val *sas = yyjson_obj_get(credentials, "azure_user_delegation_sas");
     const char *token = yyjson_get_str(yyjson_obj_get(sas, "sas_token"));
-    if (!credentials)
+    if (!ist__cloud_is_signed(credentials))
         return IST_OK;
     if (!token || !*token)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
@@ -195,13 +195,14 @@ const ist__cloud_backend ist__azure_backend = {
     .read_error = ist__xml_error_code,
 };
 
-/* The environment -------------------------------------------------------------------------------------------------- */
+/* Options and environment -------------------------------------------------------------------------------------------------- */
 
 enum { KEY_SAS_LIFE_MS = 3600000 };
 
 /* Makes signatures with the account's key. */
 typedef struct key_provider {
     char *key;
+    char *endpoint; /* of the options; NULL: the environment's or the usual one */
     char account[64], container[256];
 } key_provider;
 
@@ -209,15 +210,19 @@ static ist_status key_fetch(void *self, ist_buffer *json, ist_error *err)
 {
     key_provider *provider = self;
     ist_buffer token = IST_BUFFER_INIT;
-    const char *endpoint = environment("AZURE_STORAGE_ENDPOINT");
+    const char *endpoint = provider->endpoint ? provider->endpoint : environment("AZURE_STORAGE_ENDPOINT");
     ist__azure_sas sas = {.account = provider->account, .container = provider->container, .write = true,
                           .plain_http = endpoint && strncmp(endpoint, "http:", 5) == 0,
                           .expires_ms = ist__now_ms() + KEY_SAS_LIFE_MS};
     ist_status status = ist__azure_sas_sign(&sas, provider->key, &token, err);
     if (status == IST_OK)
         status = ist_buffer_printf(json, err,
-                                   "{\"azure_user_delegation_sas\":{\"sas_token\":\"%s\"},\"expiration_time\":%lld}",
+                                   "{\"azure_user_delegation_sas\":{\"sas_token\":\"%s\"},\"expiration_time\":%lld",
                                    token.data, (long long)sas.expires_ms);
+    if (status == IST_OK && provider->endpoint)
+        status = ist_buffer_printf(json, err, ",\"isthmus_storage\":{\"endpoint\":\"%s\"}", provider->endpoint);
+    if (status == IST_OK)
+        status = ist_buffer_append_string(json, "}", err);
     ist_buffer_free(&token);
     return status;
 }
@@ -228,15 +233,19 @@ static void key_free(void *self)
     if (provider->key)
         explicit_bzero(provider->key, strlen(provider->key));
     free(provider->key);
+    free(provider->endpoint);
     free(provider);
 }
 
-static ist_status open_key(const ist__cloud_location *location, const char *key, ist_credentials **out, ist_error *err)
+static ist_status open_key(const ist__cloud_location *location, const char *key, const char *endpoint,
+                           ist_credentials **out, ist_error *err)
 {
     static const ist_credentials_ops ops = {key_fetch, key_free};
     key_provider *provider;
     IST_TRY(ist__alloc(1, sizeof *provider, (void **)&provider, err));
     ist_status status = ist__strdup(key, &provider->key, err);
+    if (status == IST_OK && endpoint)
+        status = ist__strdup(endpoint, &provider->endpoint, err);
     if (status != IST_OK) {
         key_free(provider);
         return status;
@@ -246,20 +255,29 @@ static ist_status open_key(const ist__cloud_location *location, const char *key,
     return ist_credentials_new(&ops, provider, out, err);
 }
 
-ist_status ist__azure_environment(const ist__cloud_location *location, ist_credentials **out, ist_error *err)
+ist_status ist__azure_credentials(const ist__cloud_location *location, const ist__storage_options *options,
+                                  ist_credentials **out, ist_error *err)
 {
-    const char *sas = environment("AZURE_STORAGE_SAS_TOKEN"), *key = environment("AZURE_STORAGE_KEY");
-    const char *account = environment("AZURE_STORAGE_ACCOUNT");
+    const char *sas = options->text[IST__OPTION_SAS], *key = options->text[IST__OPTION_ACCOUNT_KEY];
+    const char *named = options->text[IST__OPTION_ACCOUNT], *account = environment("AZURE_STORAGE_ACCOUNT");
     *out = NULL;
-    if (!key)
-        key = environment("AZURE_STORAGE_ACCOUNT_KEY");
-    if (account && strcmp(account, location->account) != 0)
-        return IST_OK; /* the environment is about another account */
+    if (named && strcmp(named, location->account) != 0)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "the storage options are for the account %.64s, the location is in %s", named,
+                             location->account);
+    /* The environment may be about another account. */
+    if (!sas && !key && (!account || strcmp(account, location->account) == 0)) {
+        sas = environment("AZURE_STORAGE_SAS_TOKEN");
+        key = environment("AZURE_STORAGE_KEY");
+        if (!key)
+            key = environment("AZURE_STORAGE_ACCOUNT_KEY");
+    }
     if (!sas)
-        return key ? open_key(location, key, out, err) : IST_OK;
+        return key ? open_key(location, key, options->text[IST__OPTION_ENDPOINT], out, err) : IST_OK;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *member = yyjson_mut_obj_add_obj(doc, root, "azure_user_delegation_sas");
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_strcpy(doc, member, "sas_token", sas);
+    ist__storage_describe(options, false, doc, root);
     return ist__cloud_static(doc, out, err);
 }

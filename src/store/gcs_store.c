@@ -128,7 +128,7 @@ static ist_status add_body(const ist__cloud_call *call, ist__http_request *reque
 static ist_status add_token(yyjson_val *credentials, ist__http_request *request, ist_error *err)
 {
     const char *token = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(credentials, "gcp_oauth_token"), "oauth_token"));
-    if (!credentials)
+    if (!ist__cloud_is_signed(credentials))
         return IST_OK;
     if (!token)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the credentials have no gcp_oauth_token with an oauth_token");
@@ -235,12 +235,13 @@ const ist__cloud_backend ist__gcs_backend = {
     .read_error = gcs_read_error,
 };
 
-/* The environment -------------------------------------------------------------------------------------------------- */
+/* Options and environment -------------------------------------------------------------------------------------------------- */
 
 /* Gets tokens for a key file. */
 typedef struct token_provider {
     ist__http *http;
     ist_buffer key_file;
+    char *endpoint; /* of the storage, by the options; NULL: the environment's or the usual one */
 } token_provider;
 
 static ist_status token_fetch(void *self, ist_buffer *json, ist_error *err)
@@ -249,8 +250,12 @@ static ist_status token_fetch(void *self, ist_buffer *json, ist_error *err)
     ist__gcs_token token = {0};
     ist_status status = ist__gcs_token_get(provider->http, provider->key_file.data, &token, err);
     if (status == IST_OK)
-        status = ist_buffer_printf(json, err, "{\"gcp_oauth_token\":{\"oauth_token\":\"%s\"},\"expiration_time\":%lld}",
+        status = ist_buffer_printf(json, err, "{\"gcp_oauth_token\":{\"oauth_token\":\"%s\"},\"expiration_time\":%lld",
                                    token.text.data, (long long)token.expires_ms);
+    if (status == IST_OK && provider->endpoint)
+        status = ist_buffer_printf(json, err, ",\"isthmus_storage\":{\"endpoint\":\"%s\"}", provider->endpoint);
+    if (status == IST_OK)
+        status = ist_buffer_append_string(json, "}", err);
     ist__gcs_token_free(&token);
     return status;
 }
@@ -262,6 +267,7 @@ static void token_free(void *self)
     if (provider->key_file.data)
         explicit_bzero(provider->key_file.data, provider->key_file.capacity);
     ist_buffer_free(&provider->key_file);
+    free(provider->endpoint);
     free(provider);
 }
 
@@ -276,7 +282,7 @@ static ist_status read_key_file(const char *path, ist_buffer *out, ist_error *er
     if (fd >= 0)
         close(fd);
     if (status == IST_OK && n < 0)
-        return ist_error_set(err, IST_IO, code, path, "cannot read GOOGLE_APPLICATION_CREDENTIALS, %s: %s", path,
+        return ist_error_set(err, IST_IO, code, path, "cannot read the key file %s (GOOGLE_APPLICATION_CREDENTIALS): %s", path,
                              strerror(code));
     if (status == IST_OK) {
         out->size = (size_t)n;
@@ -285,17 +291,23 @@ static ist_status read_key_file(const char *path, ist_buffer *out, ist_error *er
     return status;
 }
 
-ist_status ist__gcs_environment(ist_credentials **out, ist_error *err)
+ist_status ist__gcs_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err)
 {
     static const ist_credentials_ops ops = {token_fetch, token_free};
-    const char *path = environment("GOOGLE_APPLICATION_CREDENTIALS");
+    const char *json = options->text[IST__OPTION_KEY_JSON], *endpoint = options->text[IST__OPTION_ENDPOINT];
+    const char *path = ist__storage_setting(options, IST__OPTION_KEY_FILE, "GOOGLE_APPLICATION_CREDENTIALS");
     token_provider *provider;
     *out = NULL;
-    if (!path)
+    if (!path && !json)
         return IST_OK;
     IST_TRY(ist__alloc(1, sizeof *provider, (void **)&provider, err));
     ist_status status;
-    IST_TRY_GOTO(read_key_file(path, &provider->key_file, err));
+    if (json)
+        IST_TRY_GOTO(ist_buffer_append_string(&provider->key_file, json, err));
+    else
+        IST_TRY_GOTO(read_key_file(path, &provider->key_file, err));
+    if (endpoint)
+        IST_TRY_GOTO(ist__strdup(endpoint, &provider->endpoint, err));
     IST_TRY_GOTO(ist__http_new("Google's token service", &provider->http, err));
     return ist_credentials_new(&ops, provider, out, err);
 done:

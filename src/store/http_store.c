@@ -815,6 +815,11 @@ const char *ist__cloud_setting(yyjson_val *credentials, const char *key)
     return yyjson_get_str(yyjson_obj_get(yyjson_obj_get(credentials, "isthmus_storage"), key));
 }
 
+bool ist__cloud_is_signed(yyjson_val *credentials)
+{
+    return credentials && !yyjson_is_true(yyjson_obj_get(yyjson_obj_get(credentials, "isthmus_storage"), "unsigned"));
+}
+
 /* Open ------------------------------------------------------------------------------------------------------------- */
 
 static const ist_store_ops cloud_ops = {
@@ -839,18 +844,12 @@ static const ist__cloud_backend *backend_of(const ist__cloud_location *location)
            : strcmp(location->scheme, "gs") == 0 ? &ist__gcs_backend : &ist__s3_backend;
 }
 
-static ist_status environment(const ist__cloud_location *location, ist_credentials **out, ist_error *err)
-{
-    if (location->account[0])
-        return ist__azure_environment(location, out, err);
-    return strcmp(location->scheme, "gs") == 0 ? ist__gcs_environment(out, err) : ist__s3_environment(out, err);
-}
-
 ist_status ist__store_open_cloud(const char *uri, ist_credentials *credentials, ist_store **out, ist_error *err)
 {
     ist__cloud_location location;
     ist__cloud *store;
     ist_buffer prefix = IST_BUFFER_INIT, canonical = IST_BUFFER_INIT;
+    const ist__storage_options nothing = {0};
     IST_TRY(ist__cloud_location_read(uri, &location, err));
     IST_TRY(ist__alloc(1, sizeof *store, (void **)&store, err));
     store->base.ops = &cloud_ops;
@@ -858,7 +857,7 @@ ist_status ist__store_open_cloud(const char *uri, ist_credentials *credentials, 
     store->credentials = ist_credentials_hold(credentials);
     ist_status status;
     if (!credentials)
-        IST_TRY_GOTO(environment(&location, &store->credentials, err));
+        IST_TRY_GOTO(ist__storage_credentials(&location, &nothing, &store->credentials, err));
     IST_TRY_GOTO(ist__http_new(store->backend->name, &store->http, err));
     IST_TRY_GOTO(ist__strdup(location.account, &store->account, err));
     IST_TRY_GOTO(ist__strdup(location.host, &store->host, err));

@@ -9,6 +9,7 @@
 #define ISTHMUS_STORE_HTTP_STORE_H
 
 #include "store/http_client.h"
+#include "store/storage_options.h"
 #include "store/store_internal.h"
 
 #include <yyjson.h>
@@ -119,11 +120,16 @@ ist_status ist__cloud_location_write(const ist__cloud_location *location, ist_bu
  */
 ist_status ist__store_open_cloud(const char *uri, ist_credentials *credentials, ist_store **out, ist_error *err);
 
-/* The three services, and the credentials that their usual environment variables give: *out NULL where there are none. */
+/* The three services, and the credentials that options and then their usual environment variables give: *out NULL where
+ * there are none. */
 extern const ist__cloud_backend ist__s3_backend, ist__azure_backend, ist__gcs_backend;
-ist_status ist__s3_environment(ist_credentials **out, ist_error *err);
-ist_status ist__azure_environment(const ist__cloud_location *location, ist_credentials **out, ist_error *err);
-ist_status ist__gcs_environment(ist_credentials **out, ist_error *err);
+ist_status ist__s3_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err);
+ist_status ist__azure_credentials(const ist__cloud_location *location, const ist__storage_options *options,
+                                  ist_credentials **out, ist_error *err);
+ist_status ist__gcs_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err);
+/* Those of the location's service. (storage_options.c) */
+ist_status ist__storage_credentials(const ist__cloud_location *location, const ist__storage_options *options,
+                                    ist_credentials **out, ist_error *err);
 
 /* For backends ---------------------------------------------------------------------------------------------------- */
 
@@ -139,6 +145,8 @@ ist_status ist__cloud_parameter(ist_buffer *url, const char *name, const char *v
 ist_status ist__cloud_static(yyjson_mut_doc *doc, ist_credentials **out, ist_error *err);
 /* credentials.isthmus_storage.<key>; NULL where it is absent. Borrowed. */
 const char *ist__cloud_setting(yyjson_val *credentials, const char *key);
+/* Are requests signed with these credentials? Not without any, and not where they say so. */
+bool ist__cloud_is_signed(yyjson_val *credentials);
 
 IST_END_DECLS
 

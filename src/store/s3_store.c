@@ -145,7 +145,7 @@ static ist_status s3_request(const ist__cloud *store, const ist__cloud_call *cal
         IST_TRY(ist__uri_encode(call->key, strlen(call->key), "/", &request->url, err));
     IST_TRY(add_query(call, &request->url, err));
     IST_TRY(add_headers(call, request, err));
-    return credentials ? sign(keys, region, call, request, err) : IST_OK;
+    return ist__cloud_is_signed(credentials) ? sign(keys, region, call, request, err) : IST_OK;
 }
 
 /* Answers ---------------------------------------------------------------------------------------------------------- */
@@ -245,7 +245,7 @@ const ist__cloud_backend ist__s3_backend = {
     .read_error = ist__xml_error_code,
 };
 
-/* The environment -------------------------------------------------------------------------------------------------- */
+/* Options and environment -------------------------------------------------------------------------------------------------- */
 
 static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
 {
@@ -253,10 +253,21 @@ static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *ke
         yyjson_mut_obj_add_strcpy(doc, object, key, text);
 }
 
-ist_status ist__s3_environment(ist_credentials **out, ist_error *err)
+/* A key, its secret and its token come from one place. */
+ist_status ist__s3_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err)
 {
-    const char *key = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY");
+    const char *key = options->text[IST__OPTION_KEY_ID], *secret = options->text[IST__OPTION_SECRET_KEY];
+    const char *token = options->text[IST__OPTION_SESSION_TOKEN];
     *out = NULL;
+    if (!key != !secret)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the storage options have %s without %s",
+                             key ? "aws_access_key_id" : "aws_secret_access_key",
+                             key ? "aws_secret_access_key" : "aws_access_key_id");
+    if (!key) {
+        key = getenv("AWS_ACCESS_KEY_ID");
+        secret = getenv("AWS_SECRET_ACCESS_KEY");
+        token = getenv("AWS_SESSION_TOKEN");
+    }
     if (!key || !*key || !secret || !*secret)
         return IST_OK;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -264,6 +275,7 @@ ist_status ist__s3_environment(ist_credentials **out, ist_error *err)
     yyjson_mut_doc_set_root(doc, root);
     add_text(doc, keys, "access_key_id", key);
     add_text(doc, keys, "secret_access_key", secret);
-    add_text(doc, keys, "session_token", getenv("AWS_SESSION_TOKEN"));
+    add_text(doc, keys, "session_token", token);
+    ist__storage_describe(options, false, doc, root);
     return ist__cloud_static(doc, out, err);
 }

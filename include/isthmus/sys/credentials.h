@@ -3,7 +3,7 @@
  *
  * Credentials are Unity Catalog's TemporaryCredentials in JSON: aws_temp_credentials, azure_user_delegation_sas or
  * gcp_oauth_token, expiration_time (milliseconds since the epoch; absent or null: they do not expire), and Isthmus' own
- * members isthmus_storage (endpoint, region, path_style) and isthmus_file_token. They come from a *provider*, who is
+ * members isthmus_storage (endpoint, region, path_style, unsigned) and isthmus_file_token. They come from a *provider*, who is
  * asked again before they expire, or they are *static*: text that somebody else got, which cannot be renewed.
  *
  * Threading: internally locked, shareable by threads. A provider is asked by one thread at a time; others go on with
@@ -39,6 +39,18 @@ IST_API ist_status ist_credentials_new(const ist_credentials_ops *ops, void *sel
 
 /* Credentials that are there already. Errors: IST_BAD_INPUT (not a JSON object). */
 IST_API ist_status ist_credentials_static(const char *json, ist_credentials **out, ist_error *err);
+
+/*
+ * Credentials from the options that users of delta-rs and object_store write for a location: AWS_ACCESS_KEY_ID,
+ * aws_endpoint_url, azure_storage_account_key, google_service_account... (src/store/README.md lists them).
+ *   uri      the location in a cloud: its service decides which options there are
+ *   options  a JSON object of texts; names in any case, with or without "aws_", "azure_storage_", "azure_", "google_"
+ * Keys that the options do not have come from the environment; where that has none, requests are not signed.
+ * Errors: IST_BAD_INPUT (an option that the service does not have, by name; a value that cannot be), IST_UNSUPPORTED (no
+ * location in a cloud), IST_IO (a key file).
+ */
+IST_API ist_status ist_credentials_from_options(const char *uri, const char *options, ist_credentials **out,
+                                                ist_error *err);
 
 /*
  * Append the JSON of credentials that are valid for 60 s more, or for half of their life where that is shorter. If the
