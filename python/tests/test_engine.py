@@ -503,3 +503,22 @@ def test_engine__expressions_are_those_of_spark(worker, wide, spark):
         if difference:
             differing[item] = difference
     assert set(differing) == KNOWN, "\n".join(f"{item}: {what}" for item, what in differing.items() if item not in KNOWN)
+
+
+def test_engine__texts_of_all_types(worker, wide):
+    names = "id, flag, tiny, single, double, amount, text, data, day, at, local, list, map, place"
+    answer = worker.run(f"SELECT {names} FROM wide WHERE id IN (8, 10) ORDER BY id", format="JSON_ARRAY")
+    assert answer.json() == [
+        ["8", "true", "8", "2.0", "2.6666666666666665", "0.08", "row 8 é", "CAD/", "2024-03-08", "2024-03-02T20:30:15.123464Z",
+         "2024-03-02T20:30:15.123464", "[8,null,9]", '{"k8":4.0}', '{"city":"city 8","at":"2024-03-02T20:30:15.123464Z"}'],
+        ["10"] + [None] * 13]
+    assert answer.types == ["BIGINT", "BOOLEAN", "TINYINT", "FLOAT", "DOUBLE", "DECIMAL(12,2)", "STRING", "BINARY", "DATE",
+                            "TIMESTAMP", "TIMESTAMP_NTZ", "ARRAY<BIGINT>", "MAP<STRING, DOUBLE>",
+                            "STRUCT<city: STRING, at: TIMESTAMP>"]
+    assert answer.columns[5] == {"name": "amount", "type_name": "DECIMAL", "type_text": "DECIMAL(12,2)", "type_precision": 12,
+                                 "type_scale": 2}
+    row, = worker.run("SELECT 1e7 AS a, 1e-4 AS b, 1e300 * 1e300 AS c, 'a\"\\\\\n,' AS d, timestamp'2024-01-01' AS e, 1.50 AS f, "
+                      "interval 1 day AS g, NULL AS h", format="JSON_ARRAY").json()
+    assert row == ["1.0E7", "1.0E-4", "Infinity", 'a"\\\n,', "2024-01-01T00:00:00.000Z", "1.50", "1 00:00:00.000000000", None]
+    text = worker.run("SELECT 'a\"b' AS `x,y`, 'c,d' AS b, 'e\r\nf' AS c, 'null' AS d", format="CSV").text()
+    assert text == '"x,y",b,c,d\r\n"a""b","c,d","e\r\nf",null\r\n'

@@ -221,7 +221,8 @@ class JsonArray:
         return _Text(file)
 
     def write(self, sink, batch):
-        columns = [pc.fill_null(_joined('"', _json_escaped(texts(column)), '"'), "null") for column in batch.columns]
+        columns = [pc.fill_null(_joined('"', _json_escaped(texts(column), column.type), '"'), "null")
+                   for column in batch.columns]
         sink.write(b"," if sink.begun else b"[")
         sink.write(_lines(columns, "[", "],")[:-1])
 
@@ -233,7 +234,7 @@ class Csv:
     tells_schema = True
 
     def __init__(self, schema, _):
-        self.header = _lines([_csv_quoted(pa.array([name])) for name in schema.names], "", "\r\n")
+        self.header = _lines([_csv_quoted(pa.array([name]), pa.string()) for name in schema.names], "", "\r\n")
 
     def open(self, file):
         sink = _Text(file)
@@ -242,7 +243,8 @@ class Csv:
         return sink
 
     def write(self, sink, batch):
-        sink.write(_lines([_csv_quoted(pc.fill_null(texts(column), "null")) for column in batch.columns], "", "\r\n"))
+        columns = [_csv_quoted(pc.fill_null(texts(column), "null"), column.type) for column in batch.columns]
+        sink.write(_lines(columns, "", "\r\n"))
 
     def finish(self, sink):
         pass
@@ -281,14 +283,23 @@ def _lines(columns, begin, end):
     return memoryview(rows.buffers()[2])[offsets[rows.offset]:offsets[rows.offset + len(rows)]]
 
 
-def _json_escaped(text):
+def _is_free(type):
+    """Whether a type's texts may hold any character."""
+    return pa.types.is_string(type) or pa.types.is_nested(type)
+
+
+def _json_escaped(text, type):
+    if not _is_free(type):
+        return text
     if pc.any(pc.match_substring_regex(text, "[\\x00-\\x1f]")).as_py():
         return pa.array([None if value is None else json.dumps(value, ensure_ascii=False)[1:-1] for value in text.to_pylist()],
                         pa.string())
     return pc.replace_substring(pc.replace_substring(text, "\\", "\\\\"), '"', '\\"')
 
 
-def _csv_quoted(text):
+def _csv_quoted(text, type):
+    if not _is_free(type):
+        return text
     quoted = _joined('"', pc.replace_substring(text, '"', '""'), '"')
     return pc.if_else(pc.match_substring_regex(text, '[",\r\n]'), quoted, text)
 
@@ -314,7 +325,9 @@ def _doubles(column):
     """As float_text. Arrow's digits are the same but for an exponent and a whole number's point."""
     size = pc.abs(column)
     plain = pc.or_(pc.equal(size, 0), pc.and_(pc.greater_equal(size, 1e-3), pc.less(size, 1e7)))
-    text = pc.replace_substring_regex(pc.cast(column, pa.string()), r"^(-?\d+)$", r"\1.0")
+    text = pc.cast(column, pa.string())
+    if not pc.all(pc.match_substring(text, ".")).as_py():
+        text = pc.replace_substring_regex(text, r"^(-?\d+)$", r"\1.0")
     rest = pc.and_(pc.invert(plain), column.is_valid())
     if not pc.any(rest).as_py():
         return text
@@ -324,10 +337,14 @@ def _doubles(column):
 
 
 def _instants(column):
-    text = pc.cast(column.cast(pa.timestamp("us")), pa.string())
+    local = column.cast(pa.timestamp("us"))
+    short = local.cast(pa.timestamp("ms"), safe=False)
+    if local.equals(short.cast(pa.timestamp("us"))):
+        text = pc.cast(short, pa.string())
+    else:
+        text = pc.replace_substring_regex(pc.cast(local, pa.string()), r"(\.\d{3})000$", r"\1")
     text = pc.replace_substring(text, " ", "T", max_replacements=1)
-    text = pc.replace_substring_regex(text, r"(\.\d{3})000$", r"\1")
-    return pc.binary_join_element_wise(text, "Z", "") if column.type.tz else text
+    return _joined(text, "Z") if column.type.tz else text
 
 
 def _text(value, type):
