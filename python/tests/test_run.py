@@ -163,3 +163,29 @@ def test_a_session_by_the_builder(connect_port, spark):
     other.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     assert session.conf.get("spark.sql.session.timeZone") != "Asia/Tokyo" and other.session_id != session.session_id
     other.stop()
+
+
+# ---- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_by_the_command_line_dbutils_and_databricks_sdk(tmp_path):
+    def secret(*arguments, stdin=""):
+        done = subprocess.run([isthmus.services.binary(), "catalog", "secret", *arguments], input=stdin, text=True,
+                              capture_output=True)
+        return done.returncode, done.stdout + done.stderr
+
+    assert secret("put", "prod", "api-key", stdin="s3cr3t-value\n")[0] == 0
+    assert secret("put", "prod", "empty")[0] != 0
+    code, listed = secret("list", "prod")
+    assert code == 0 and "api-key" in listed and "s3cr3t" not in listed
+    out = run("value = dbutils.secrets.get('prod', 'api-key')\nprint(len(value), value, repr(value), value.upper())\n"
+              "print(dbutils.secrets.list('prod'), dbutils.secrets.listScopes())", path=tmp_path / "s.py").splitlines()
+    assert out == ["12 [REDACTED] [REDACTED] S3CR3T-VALUE",
+                   "[SecretMetadata(key='api-key')] [SecretScope(name='prod')]"]
+    sdk = pytest.importorskip("databricks.sdk")
+    info = isthmus.services.server_info()
+    client = sdk.WorkspaceClient(host=info["url"], token=info["token"], auth_type="pat")
+    client.secrets.put_secret("prod", "other", string_value="x")
+    assert [item.key for item in client.secrets.list_secrets("prod")] == ["api-key", "other"]
+    assert client.dbutils.secrets.get("prod", "other") == "x"
+    assert secret("delete", "prod")[0] == 0 and secret("list", "prod")[0] != 0

@@ -31,6 +31,7 @@ static const cli_command commands[] = {
     {"catalog service-principal", cmd_catalog_service_principal, "Add, list and remove identities of programs",
      &cmd_catalog_service_principal_page},
     {"catalog token", cmd_catalog_token, "Make, list and revoke tokens", &cmd_catalog_token_page},
+    {"catalog secret", cmd_catalog_secret, "Keep secrets for scripts", &cmd_catalog_secret_page},
     {"catalog audit", cmd_catalog_audit, "Show who did what", &cmd_catalog_audit_page},
     {"fs ls", cmd_fs_ls, "List a folder of a volume, a bucket or this machine", &cmd_fs_ls_page},
     {"fs cat", cmd_fs_cat, "Print files", &cmd_fs_cat_page},

@@ -22,7 +22,10 @@ bool ist__audit_wanted(const ist__call *call)
         return true;
     if (ist__call_session(call)->who->is_engine) /* whoever asked the statement is in the history of queries */
         return false;
-    return call->route && !is_read(call->request->method) && !(call->route->flags & IST__ROUTE_NO_AUDIT);
+    if (!call->route)
+        return false;
+    return is_read(call->request->method) ? (call->route->flags & IST__ROUTE_AUDIT_READ) != 0
+                                          : !(call->route->flags & IST__ROUTE_NO_AUDIT);
 }
 
 static void append(char *out, size_t size, const char *separator, const char *text)
@@ -35,7 +38,7 @@ static void append(char *out, size_t size, const char *separator, const char *te
 static void name_of_body(const char *body, char out[SECURABLE_MAX])
 {
     static const char *const parts[] = {"catalog_name", "schema_name", "name"};
-    static const char *const others[] = {"table_id", "volume_id", "url", "token_id", "userName", "displayName"};
+    static const char *const others[] = {"table_id", "volume_id", "url", "token_id", "userName", "displayName", "scope"};
     yyjson_doc *doc = NULL;
     if (ist__json_read_object(body, &doc, NULL) != IST_OK)
         return;
@@ -58,6 +61,8 @@ static void name_of(const ist__call *call, char out[SECURABLE_MAX])
     bool permissions = call->route && strstr(call->route->path, "/permissions/");
     for (int i = permissions ? 1 : 0; i < IST__SEGMENTS_MAX && call->segment[i]; i++)
         append(out, SECURABLE_MAX, ".", call->segment[i]);
+    if (!*out && call->request->parameter && call->request->parameter(call->request->self, "scope"))
+        append(out, SECURABLE_MAX, "", call->request->parameter(call->request->self, "scope"));
     if (!*out && call->request->body && call->request->body_size > 0 && call->request->body[0] == '{')
         name_of_body(call->request->body, out);
 }

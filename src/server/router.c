@@ -21,6 +21,7 @@ static const ist__route *const tables[] = {
     ist__routes_delta,
     ist__routes_lineage,
     ist__routes_warehouse,
+    ist__routes_vault,
     ist__routes_files,
     ist__routes_pages,
 };

@@ -109,7 +109,8 @@ enum {
     IST__ROUTE_OPEN = 1,     /* answers without a token; call->catalog is then nobody's and may see nothing */
     IST__ROUTE_NO_AUDIT = 2, /* changes nothing worth keeping although it is not a GET (lineage events, reports), or
                                 keeps it elsewhere */
-    IST__ROUTE_SLASH = 4     /* the path may end in one slash more, as Ray has it */
+    IST__ROUTE_SLASH = 4,    /* the path may end in one slash more, as Ray has it */
+    IST__ROUTE_AUDIT_READ = 8 /* a GET that is worth keeping: it gives away a secret */
 };
 
 struct ist__route {
@@ -127,7 +128,7 @@ struct ist__route {
 
 /* The areas' tables; each ends with {0}. */
 extern const ist__route ist__routes_catalog[], ist__routes_delta[], ist__routes_files[], ist__routes_identity[],
-    ist__routes_lineage[], ist__routes_objects[], ist__routes_pages[], ist__routes_warehouse[];
+    ist__routes_lineage[], ist__routes_objects[], ist__routes_pages[], ist__routes_vault[], ist__routes_warehouse[];
 
 /* All tables in the order in which they are looked through; NULL after the last. */
 const ist__route *ist__route_table(size_t index);

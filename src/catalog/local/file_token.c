@@ -7,6 +7,7 @@
 #include "catalog/local/file_token.h"
 
 #include "catalog/catalog_json.h"
+#include "catalog/local/home_key.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -16,10 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-enum { KEY_BYTES = 32, MAC_BYTES = 32, MAC_TEXT = 43, PAYLOAD_MAX = IST__FILE_TOKEN_MAX };
+enum { KEY_BYTES = IST__HOME_KEY_BYTES, MAC_BYTES = 32, MAC_TEXT = 43, PAYLOAD_MAX = IST__FILE_TOKEN_MAX };
 
 struct ist__file_signer {
     unsigned char key[KEY_BYTES];
@@ -28,35 +28,6 @@ struct ist__file_signer {
     char socket[64];
     _Atomic(char *) url;
 };
-
-/* The key -------------------------------------------------------------------------------------------------------- */
-
-static ist_status make_key(const char *path, unsigned char key[KEY_BYTES], ist_error *err)
-{
-    if (getrandom(key, KEY_BYTES, 0) != KEY_BYTES)
-        return ist_error_set(err, IST_IO, errno, NULL, "cannot make a key: %s", strerror(errno));
-    return ist__write_private(path, (const char *)key, KEY_BYTES, err);
-}
-
-static ist_status read_key(const char *path, unsigned char key[KEY_BYTES], ist_error *err)
-{
-    ist_buffer kept = IST_BUFFER_INIT;
-    ist_error problem = IST_ERROR_INIT;
-    ist_status status = ist__read_file(path, KEY_BYTES, &kept, &problem);
-    if (status == IST_NOT_FOUND) {
-        status = make_key(path, key, err);
-    } else if (status != IST_OK || kept.size != KEY_BYTES) {
-        status = ist_error_set(err, status == IST_IO ? IST_IO : IST_BAD_INPUT, problem.code, path,
-                               "%s is not a key of %d bytes; remove it for a new one (tokens given out end with it)",
-                               path, KEY_BYTES);
-    } else {
-        memcpy(key, kept.data, KEY_BYTES);
-    }
-    if (kept.data)
-        OPENSSL_cleanse(kept.data, kept.capacity);
-    ist_buffer_free(&kept);
-    return status;
-}
 
 static bool sign(const ist__file_signer *signer, const char *text, size_t size, unsigned char mac[MAC_BYTES])
 {
@@ -78,18 +49,15 @@ static void name_socket(ist__file_signer *signer)
 ist_status ist__file_signer_open(const char *home, int64_t life_ms, ist__file_signer **out, ist_error *err)
 {
     ist__file_signer *signer;
-    ist_buffer path = IST_BUFFER_INIT;
     ist_status status = IST_OK;
     IST_TRY(ist__alloc(1, sizeof *signer, (void **)&signer, err));
     signer->life_ms = life_ms > 0 ? life_ms : IST__FILE_TOKEN_LIFE_MS;
     IST_TRY_GOTO(ist__strdup(home, &signer->home, err));
-    IST_TRY_GOTO(ist_buffer_printf(&path, err, "%s/files.key", home));
-    IST_TRY_GOTO(read_key(path.data, signer->key, err));
+    IST_TRY_GOTO(ist__home_key(home, "files.key", "tokens given out", signer->key, err));
     name_socket(signer);
     *out = signer;
     signer = NULL;
 done:
-    ist_buffer_free(&path);
     ist__file_signer_free(signer);
     return status;
 }

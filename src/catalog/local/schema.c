@@ -44,7 +44,7 @@ static const char *const steps[][8] = {
     {objects_v1, lineage_v1},
     {ist__schema_identity, ist__schema_grants, ist__schema_audit, ist__schema_objects, ist__schema_commits,
      ist__schema_lineage},
-    {ist__schema_owners, ist__schema_search, ist__schema_queries},
+    {ist__schema_owners, ist__schema_search, ist__schema_queries, ist__schema_vault},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };

@@ -13,6 +13,7 @@ extern const char ist__schema_objects[];  /* local_objects.c */
 extern const char ist__schema_commits[];  /* commits.c */
 extern const char ist__schema_owners[];   /* local_objects.c */
 extern const char ist__schema_search[];   /* search.c */
+extern const char ist__schema_vault[];    /* vault.c */
 extern const char ist__schema_queries[];  /* query_log.c */
 
 /*
