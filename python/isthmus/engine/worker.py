@@ -17,8 +17,10 @@ ends the process when the server is gone, whatever the main thread is doing.
 
 import argparse
 import importlib
+import importlib.abc
 import os
 import queue
+import sys
 import threading
 import traceback
 
@@ -27,6 +29,7 @@ from isthmus.engine.channel import Channel, ChannelError
 from isthmus.engine.errors import StatementError, cancelled
 
 ENGINES = {"duckdb": "isthmus.engine.duckdb", "spark": "isthmus.engine.spark"}
+NOT_NEEDED = {"duckdb": ("pandas",), "spark": ()}  # what pyarrow imports where it is there, for half a second and 60 MB
 INTERRUPT_SECONDS = 0.05  # an interrupt may come before what it is to interrupt: it is repeated
 
 
@@ -71,6 +74,7 @@ class Worker:
             return 0
         if self.hello["type"] != "hello":
             raise ChannelError(f"the first frame is {self.hello['type']}, not hello")
+        sys.meta_path.insert(0, _Without(NOT_NEEDED[self.kind]))
         self.engine = importlib.import_module(ENGINES[self.kind]).Engine(self.hello)
         self.channel.send({"type": "ready", "engine": self.kind, "version": self.engine.version})
         threading.Thread(target=self._listen, daemon=True).start()
@@ -161,6 +165,17 @@ class Worker:
         if result.lineage:
             frame["lineage"] = result.lineage
         return frame
+
+
+class _Without(importlib.abc.MetaPathFinder):
+    """Lets modules seem not to be installed."""
+
+    def __init__(self, modules):
+        self.modules = modules
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.modules:
+            raise ModuleNotFoundError(f"{name} is not used here", name=name)
 
 
 class Refused(StatementError):
