@@ -1,8 +1,12 @@
 """A worker of the embedded engine, by its channel."""
 
+import decimal
 import os
+import resource
 import time
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -522,3 +526,139 @@ def test_engine__texts_of_all_types(worker, wide):
     assert row == ["1.0E7", "1.0E-4", "Infinity", 'a"\\\n,', "2024-01-01T00:00:00.000Z", "1.50", "1 00:00:00.000000000", None]
     text = worker.run("SELECT 'a\"b' AS `x,y`, 'c,d' AS b, 'e\r\nf' AS c, 'null' AS d", format="CSV").text()
     assert text == '"x,y",b,c,d\r\n"a""b","c,d","e\r\nf",null\r\n'
+
+
+# ---- limits of the machine -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def confined(schema):
+    worker = Worker(memory_limit=192 << 20)
+    yield worker
+    worker.close()
+
+
+def test_engine__too_little_memory(confined):
+    with pytest.raises(Failed, match=r"\[OUT_OF_MEMORY\].*192 MiB") as failed:
+        confined.run("SELECT size(collect_list(repeat(CAST(id AS STRING), 100))) FROM range(5000000)")
+    assert failed.value.frame["error_code"] == "RESOURCE_EXHAUSTED"
+    assert confined.rows("SELECT count(*) FROM (SELECT id, repeat('x', 40) AS x FROM range(2000000) ORDER BY x, id DESC)") == [
+        (2000000,)]  # sorts on the disk
+    answer = confined.run("SELECT id, repeat('x', 1000) FROM range(300000)", chunk_bytes=1 << 20)
+    assert answer.done["rows"] == 300000  # more than the memory there is
+
+
+def test_engine__no_room_for_results(confined):
+    resource.prlimit(confined.process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    for form in ("ARROW_STREAM", "JSON_ARRAY", "CSV"):
+        with pytest.raises(Failed, match=r"\[DISK_FULL\].*disk for results is full"):
+            confined.run("SELECT id, repeat('x', 1000) FROM range(10000)", format=form, chunk_bytes=16 << 20)
+    assert confined.rows("SELECT 1") == [(1,)]
+    assert [name for name in os.listdir(confined.folder.name) if "duckdb" not in name] == []
+
+
+def test_engine__server_that_breaks_the_rules(schema):
+    for frame in (b"\xff\xff\xff\xff", b"\x02\0\0\0[]", b"\x02\0\0\0{}", b"\x10\0\0\0{\"type\":\"done\"}!"):
+        worker = Worker()
+        worker.channel._socket.sendall(frame)
+        assert worker.process.wait(10) == 1
+        worker.close()
+
+
+# ---- many queries against plain DuckDB -------------------------------------------------------------------------------
+
+
+def shop():
+    """Orders, their lines, customers and parts: some of TPC-H's columns."""
+    numbers = np.random.default_rng(7)
+    orders, lines, customers, parts = 3000, 12000, 300, 200
+    day = np.datetime64("1992-01-01")
+    return {
+        "customer": pa.table({
+            "c_custkey": np.arange(customers), "c_name": [f"Customer#{i:09}" for i in range(customers)],
+            "c_nation": numbers.choice(["FRANCE", "GERMANY", "BRAZIL", "CHINA"], customers),
+            "c_segment": numbers.choice(["BUILDING", "MACHINERY", "AUTOMOBILE"], customers),
+            "c_acctbal": money(numbers.integers(-99999, 999999, customers))}),
+        "part": pa.table({
+            "p_partkey": np.arange(parts), "p_type": numbers.choice(["PROMO TIN", "ECONOMY STEEL", "PROMO BRASS"], parts),
+            "p_brand": numbers.choice([f"Brand#{i}" for i in range(5)], parts), "p_size": numbers.integers(1, 50, parts, np.int32)}),
+        "orders": pa.table({
+            "o_orderkey": np.arange(orders), "o_custkey": numbers.integers(0, customers - 50, orders),
+            "o_date": pa.array(day + numbers.integers(0, 2400, orders)).cast(pa.date32()),
+            "o_priority": numbers.choice(["1-URGENT", "2-HIGH", "5-LOW"], orders),
+            "o_comment": [None if i % 7 == 0 else f"order {i} special requests" if i % 11 == 0 else f"order {i}"
+                          for i in range(orders)]}),
+        "lineitem": pa.table({
+            "l_orderkey": numbers.integers(0, orders, lines), "l_partkey": numbers.integers(0, parts, lines),
+            "l_quantity": money(numbers.integers(1, 50, lines) * 100), "l_price": money(numbers.integers(90000, 9999999, lines)),
+            "l_discount": money(numbers.integers(0, 10, lines)), "l_tax": money(numbers.integers(0, 8, lines)),
+            "l_flag": numbers.choice(["A", "N", "R"], lines), "l_status": numbers.choice(["O", "F"], lines),
+            "l_shipdate": pa.array(day + numbers.integers(0, 2500, lines)).cast(pa.date32()),
+            "l_commit": pa.array(day + numbers.integers(0, 2500, lines)).cast(pa.date32())}),
+    }
+
+
+def money(cents):
+    return pa.array([decimal.Decimal(int(value)).scaleb(-2) for value in cents], pa.decimal128(12, 2))
+
+
+QUERIES = [
+    """SELECT l_flag, l_status, sum(l_quantity), sum(l_price), sum(l_price * (1 - l_discount)) AS disc_price,
+       sum(l_price * (1 - l_discount) * (1 + l_tax)) AS charge, avg(l_quantity), avg(l_price), avg(l_discount), count(*)
+       FROM lineitem WHERE l_shipdate <= date '1998-12-01' - interval '90' day GROUP BY l_flag, l_status ORDER BY 1, 2""",
+    """SELECT l_orderkey, sum(l_price * (1 - l_discount)) AS revenue, o_date, o_priority FROM customer, orders, lineitem
+       WHERE c_segment = 'BUILDING' AND c_custkey = o_custkey AND l_orderkey = o_orderkey AND o_date < date '1995-03-15'
+       AND l_shipdate > date '1995-03-15' GROUP BY l_orderkey, o_date, o_priority ORDER BY revenue DESC, o_date, 1 LIMIT 10""",
+    """SELECT o_priority, count(*) AS order_count FROM orders WHERE o_date >= date '1993-07-01' AND o_date < date '1993-07-01' +
+       interval '3' month AND EXISTS (SELECT * FROM lineitem WHERE l_orderkey = o_orderkey AND l_commit < l_shipdate)
+       GROUP BY o_priority ORDER BY o_priority""",
+    """SELECT sum(l_price * l_discount) AS revenue FROM lineitem WHERE l_shipdate >= date '1994-01-01' AND
+       l_discount BETWEEN 0.06 - 0.01 AND 0.06 + 0.01 AND l_quantity < 24""",
+    """SELECT c_nation, extract(year FROM l_shipdate) AS y, sum(l_price) AS volume FROM customer JOIN orders ON c_custkey = o_custkey
+       JOIN lineitem ON l_orderkey = o_orderkey WHERE c_nation IN ('FRANCE', 'GERMANY') GROUP BY 1, 2 ORDER BY 1, 2""",
+    """SELECT c_count, count(*) AS custdist FROM (SELECT c_custkey, count(o_orderkey) AS c_count FROM customer LEFT OUTER JOIN
+       orders ON c_custkey = o_custkey AND o_comment NOT LIKE '%special%requests%' GROUP BY c_custkey) AS c_orders
+       GROUP BY c_count ORDER BY custdist DESC, c_count DESC""",
+    """SELECT 100.00 * sum(CASE WHEN p_type LIKE 'PROMO%' THEN l_price * (1 - l_discount) ELSE 0 END)
+       / sum(l_price * (1 - l_discount)) AS promo FROM lineitem, part WHERE l_partkey = p_partkey""",
+    """WITH revenue AS (SELECT l_partkey AS part_no, sum(l_price) AS total FROM lineitem GROUP BY l_partkey)
+       SELECT p_partkey, p_brand, total FROM part, revenue WHERE p_partkey = part_no AND total = (SELECT max(total) FROM revenue)""",
+    """SELECT p_brand, p_type, count(DISTINCT l_orderkey) AS n FROM part, lineitem WHERE p_partkey = l_partkey AND p_brand <>
+       'Brand#2' AND p_size IN (9, 14, 19, 23) GROUP BY p_brand, p_type ORDER BY n DESC, p_brand, p_type""",
+    """SELECT sum(l_price) / 7.0 AS yearly FROM lineitem, part WHERE p_partkey = l_partkey AND p_brand = 'Brand#1' AND
+       l_quantity < (SELECT 0.2 * avg(l_quantity) FROM lineitem WHERE l_partkey = p_partkey)""",
+    """SELECT c_name, o_orderkey, sum(l_quantity) FROM customer, orders, lineitem WHERE o_orderkey IN (SELECT l_orderkey FROM
+       lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > 200) AND c_custkey = o_custkey AND o_orderkey = l_orderkey
+       GROUP BY c_name, o_orderkey ORDER BY 3 DESC, 2 LIMIT 100""",
+    """SELECT substring(c_nation, 1, 2) AS code, count(*), sum(c_acctbal) FROM customer WHERE c_acctbal > (SELECT avg(c_acctbal)
+       FROM customer WHERE c_acctbal > 0.00) AND NOT EXISTS (SELECT * FROM orders WHERE o_custkey = c_custkey)
+       GROUP BY 1 ORDER BY 1""",
+    """SELECT o_custkey, o_date, row_number() OVER (PARTITION BY o_custkey ORDER BY o_date, o_orderkey) AS n,
+       count(*) OVER (PARTITION BY o_custkey) AS c, lag(o_orderkey) OVER (PARTITION BY o_custkey ORDER BY o_date, o_orderkey)
+       FROM orders ORDER BY 1, 3""",
+    """SELECT c_nation, c_segment, count(*) FROM customer GROUP BY ROLLUP (c_nation, c_segment) ORDER BY 1, 2, 3""",
+    """SELECT o_orderkey FROM orders WHERE o_comment IS NULL EXCEPT SELECT l_orderkey FROM lineitem ORDER BY 1""",
+    """SELECT count(*) FROM orders o FULL OUTER JOIN customer c ON o.o_custkey = c.c_custkey WHERE o.o_orderkey IS NULL""",
+]
+
+
+@pytest.fixture(scope="module")
+def plain(schema):
+    """The shop in a DuckDB of its own; and as Delta tables."""
+    database = duckdb.connect()
+    for name, rows in shop().items():
+        isthmus.write_deltalake(f"main.tests.{name}", rows, mode="overwrite")
+        database.register(f"{name}_arrow", rows)
+        database.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_arrow")
+    database.execute("SET default_null_order = 'nulls_first_on_asc_last_on_desc'")
+    return database
+
+
+@pytest.mark.parametrize("sql", QUERIES, ids=range(len(QUERIES)))
+def test_engine__queries_as_plain_duckdb(worker, plain, sql):
+    wanted = plain.sql(sql).fetchall()
+    rows = worker.rows(sql)
+    assert wanted and len(rows) == len(wanted)
+    for ours, theirs in zip(rows, wanted):
+        assert all(a == b or a is not None and b is not None and float(a) == pytest.approx(float(b), rel=1e-9, abs=1e-6)
+                   for a, b in zip(ours, theirs)), (ours, theirs)

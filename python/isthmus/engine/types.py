@@ -106,8 +106,12 @@ def _rewrite_decimal(node, type, types):
         wide = [_as_decimal(side, types) for side in (node.left, node.right)]
         if None in wide:
             return None
-        sides = [_cast(side.copy(), operand) for side, operand in zip((node.left, node.right), wide)]
         scale = exp.Literal.number(_scale(type))
+        (p1, s1), (_, s2) = map(_parameters, wide)
+        if p1 + _scale(type) - s1 + s2 > 38:  # more digits than DuckDB divides exactly: fifteen are right
+            wide = [_simple(_T.DOUBLE)] * 2
+            return _cast(exp.Div(this=_cast(node.left.copy(), wide[0]), expression=_cast(node.right.copy(), wide[1])), type)
+        sides = [_cast(side.copy(), operand) for side, operand in zip((node.left, node.right), wide)]
         return _cast(exp.Anonymous(this="decimal_division", expressions=[*sides, scale]), type)
     if isinstance(node, exp.Mul):
         return _cast(node.copy(), type)
