@@ -103,8 +103,8 @@ def _text_and_type(name, value):
         return None, named
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
-            text, type = convert(value)
-            return text, named or type
+            text, own = convert(value)
+            return text, named or own
     raise errors.BadInputError(f"parameter {name}: a {type(value).__name__} is none of str, bool, int, float, Decimal, date, "
                                "datetime and None; give (text, 'SQL TYPE')")
 
