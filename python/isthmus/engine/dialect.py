@@ -24,7 +24,10 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements t
 
 
 class WarehouseSql(Databricks):
-    """Databricks' dialect with `table@v3`."""
+    """Databricks' dialect with `table@v3`, and quotes that are doubled inside of a text, as Spark 4 reads them."""
+
+    class Tokenizer(Databricks.Tokenizer):
+        STRING_ESCAPES = [*Databricks.Tokenizer.STRING_ESCAPES, "'", '"']
 
     class Parser(Databricks.Parser):
         TABLE_POSTFIX_TOKENS = {*Databricks.Parser.TABLE_POSTFIX_TOKENS, TokenType.PARAMETER}
