@@ -313,10 +313,9 @@ static ist_status post_commit(ist__session *session, ist__db *db, const post *p,
     if (replayed || (!m->description && !m->properties && !m->columns))
         return IST_OK;
     return ist__db_run(db,
-                       "UPDATE tables SET comment = coalesce(?2, comment), properties = coalesce(?3, properties),"
-                       " columns = coalesce(?4, columns)," IST__SET_TIME " WHERE id = ?1",
-                       NULL, err, "ttttit", p->table_id, m->description, m->properties, m->columns, ist__now_ms(),
-                       session->who->name);
+                       "UPDATE tables SET columns = coalesce(?6, columns), " IST__SET_COMMON " WHERE id = ?1", NULL, err,
+                       "titttt", p->table_id, ist__now_ms(), session->who->name, m->description, m->properties,
+                       m->columns);
 }
 
 ist_status ist__local_commit(void *self, const char *body, ist_error *err)

@@ -346,7 +346,7 @@ static ist_status store(update *u, ist__session *session, ist__db *db, ist_error
     free(properties);
     if (status == IST_OK && u->changes_metadata)
         status = ist__db_run(db, "UPDATE tables SET" IST__SET_TIME " WHERE id = ?1", NULL, err,
-                             "ttttit", u->id, NULL, NULL, NULL, ist__now_ms(), session->who->name);
+                             "tit", u->id, ist__now_ms(), session->who->name);
     return status;
 }
 

@@ -225,8 +225,10 @@ static ist_status rename_table(ist__session *session, ist__db *db, const ist__na
     if (strcmp(table->part[2], new_name) == 0)
         return IST_OK;
     IST_TRY(ist__object_check_free(db, IST_SECURABLE_TABLE, chain.link[chain.count - 2].id, new_name, err));
-    return ist__db_run(db, ist__kind_table.update, NULL, err, "ttttit", ist__chain_id(&chain), new_name, NULL, NULL,
-                       ist__now_ms(), session->who->name);
+    IST_TRY(ist__db_run(db, ist__securable_tables[IST_SECURABLE_TABLE].rename, NULL, err, "tt", ist__chain_id(&chain),
+                        new_name));
+    return ist__db_run(db, ist__kind_table.update, NULL, err, "tit", ist__chain_id(&chain), ist__now_ms(),
+                       session->who->name);
 }
 
 ist_status ist__delta_rename(ist__session *session, const ist__name *table, const char *body, ist_error *err)

@@ -143,7 +143,7 @@ const ist__kind ist__kind_function = {
     .get = SELECT_FUNCTION IST__BY_ID,
     .page = SELECT_FUNCTION IST__PAGE,
     .own_page = SELECT_FUNCTION IST__OWN_PAGE("functions"),
-    .update = "UPDATE functions SET " IST__SET_NAMED " WHERE id = ?1",
+    .update = "UPDATE functions SET " IST__SET_COMMENT " WHERE id = ?1",
     .remove = "DELETE FROM functions WHERE id = ?1",
     .create = IST__ACTION_CREATE_FUNCTION,
     .taken = IST__UC_RESOURCE_ALREADY_EXISTS,

@@ -47,7 +47,8 @@ typedef struct ist__securable_table {
     const char *chain;   /* its ids and owners from the metastore down, by names: securables.c */
     const char *find;    /* id by parent_id ?1 and name ?2 */
     const char *find_id; /* parent_id and owner by id ?1 */
-    const char *set_owner, *pass_on; /* to ?2: of id ?1; of whatever the owner ?1 owns */
+    const char *rename, *set_owner; /* of id ?1 to ?2; apart, because changing them changes indexes */
+    const char *pass_on; /* whatever the owner ?1 owns to ?2 */
     ist__uc_code missing;
 } ist__securable_table;
 

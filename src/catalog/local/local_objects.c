@@ -409,14 +409,15 @@ static ist_status update_object(ist__session *session, ist__db *db, ist_securabl
         /* It takes the old name away: whoever may only write the data of a table may not rename it. */
         IST_TRY_GOTO(ist__authorize(session, IST__ACTION_DELETE, &chain, err));
         IST_TRY_GOTO(ist__object_check_free(db, kind, chain.link[chain.count - 2].id, new_name, err));
+        IST_TRY_GOTO(ist__db_run(db, ist__securable_tables[kind].rename, NULL, err, "tt", id, new_name));
     }
     if (owner)
         IST_TRY_GOTO(ist__owner_change(session, db, &chain, owner, err));
     if (k->change)
         IST_TRY_GOTO(k->change(&change, err));
     if (new_name || comment || properties || owner || change.made)
-        IST_TRY_GOTO(ist__db_run(db, k->update, NULL, err, "ttttit", id, new_name, comment, properties, change.now,
-                                 session->who->name));
+        IST_TRY_GOTO(ist__db_run(db, k->update, NULL, err, "tittt", id, change.now, session->who->name, comment,
+                                 properties));
     status = ist__object_append(db, kind, id, out, err);
 done:
     free(properties);

@@ -50,7 +50,7 @@ const ist__kind ist__kind_volume = {
     .get = SELECT_VOLUME IST__BY_ID,
     .page = SELECT_VOLUME IST__PAGE,
     .own_page = SELECT_VOLUME IST__OWN_PAGE("volumes"),
-    .update = "UPDATE volumes SET " IST__SET_NAMED " WHERE id = ?1",
+    .update = "UPDATE volumes SET " IST__SET_COMMENT " WHERE id = ?1",
     .remove = "DELETE FROM volumes WHERE id = ?1",
     .managed = "SELECT storage_location FROM volumes WHERE id = ?1 AND volume_type = 'MANAGED'",
     .create = IST__ACTION_CREATE_VOLUME,

@@ -45,7 +45,7 @@ typedef struct ist__kind {
     const char *page;    /* in the parent, after the name ?2, in order */
     const char *own_page; /* of these only what names in ?4 own or ids in ?3 have grants on; NULL where all are seen */
     const char *token;   /* the column of page that a page's token is made of; NULL for "name" */
-    const char *update;  /* name ?2, comment ?3, properties ?4, time ?5, principal ?6; what is NULL stays as it was */
+    const char *update;  /* time ?2, principal ?3, comment ?4, properties ?5; what is NULL stays as it was */
     const char *remove;
     const char *managed; /* locations of the managed data of the object and of all in it; NULL where there is none */
     ist__action create;  /* asked of the parent */
@@ -77,10 +77,9 @@ extern const ist__kind ist__kind_credential, ist__kind_external_location;       
     " (SELECT value FROM json_each(?3)) UNION SELECT x.id FROM " table " x WHERE x.parent_id = ?1 AND x.owner IN"      \
     " (SELECT value FROM json_each(?4))) ORDER BY o.name"
 /* A time never stays the same: etags are made of it. */
-#define IST__SET_TIME " updated_at = max(?5, coalesce(updated_at, 0) + 1), updated_by = ?6"
-#define IST__SET_NAMED "name = coalesce(?2, name), comment = coalesce(?3, comment)," IST__SET_TIME
-#define IST__SET_COMMON                                                                                                \
-    "name = coalesce(?2, name), comment = coalesce(?3, comment), properties = coalesce(?4, properties)," IST__SET_TIME
+#define IST__SET_TIME " updated_at = max(?2, coalesce(updated_at, 0) + 1), updated_by = ?3"
+#define IST__SET_COMMENT "comment = coalesce(?4, comment)," IST__SET_TIME
+#define IST__SET_COMMON "properties = coalesce(?5, properties), " IST__SET_COMMENT
 
 /* local_objects.c: the backend's five operations. `self` is a session. */
 ist_status ist__local_create(void *self, ist_securable kind, const char *body, ist_buffer *out, ist_error *err);

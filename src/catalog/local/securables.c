@@ -20,6 +20,7 @@
     LEVEL("schemas", "s", "c", "?3") LEVEL(table, "o", "s", "?4") " WHERE m.id = ?1"
 
 #define SETTERS(name)                                                                                                  \
+    .rename = "UPDATE " name " SET name = ?2 WHERE id = ?1",                                                           \
     .set_owner = "UPDATE " name " SET owner = ?2 WHERE id = ?1",                                                       \
     .pass_on = "UPDATE " name " SET owner = ?2 WHERE owner = ?1"
 #define KIND(name, in, missing_code)                                                                                   \
