@@ -345,10 +345,31 @@ def test_engine__show_describe_explain(worker, small):
         worker.run("DESCRIBE TABLE absent")
 
 
+def origins(facet):
+    return {name: [(origin["name"], origin["field"], origin["transformations"][0]["subtype"]) for origin in field["inputFields"]]
+            for name, field in facet["fields"].items()}
+
+
+def test_engine__lineage_of_columns(worker, small):
+    worker.infos["main.tests.seen"] = view("SELECT id AS i, word AS w FROM small", ["i", "w"])
+    lineage = worker.run("""CREATE OR REPLACE TABLE traced AS WITH x AS (SELECT word, max(id) AS top FROM small GROUP BY 1)
+        SELECT upper(x.word) AS a, x.top + 1 AS b, s.i AS c, (SELECT count(word) FROM tests.small) AS d, 1 AS e FROM x JOIN seen s
+        ON x.top = s.i UNION ALL SELECT w, i, i, i, i FROM seen""").done["lineage"]
+    seen = "main.tests.seen"
+    assert lineage["inputs"] == [seen, small]
+    assert origins(lineage["columns"]["main.tests.traced"]) == {
+        "a": [(small, "word", "TRANSFORMATION"), (seen, "w", "IDENTITY")],
+        "b": [(small, "id", "AGGREGATION"), (seen, "i", "IDENTITY")], "c": [(seen, "i", "IDENTITY")],
+        "d": [(small, "word", "AGGREGATION"), (seen, "i", "IDENTITY")], "e": [(seen, "i", "IDENTITY")]}
+    worker.run("DROP TABLE traced")
+
+
 def test_engine__create_insert_drop(worker, small):
     created = worker.run("CREATE TABLE copy AS SELECT id, word AS w FROM small WHERE id < 3")
     assert created.rows() == [(3, 3)]
-    assert created.done["kind"] == "CREATE" and created.done["lineage"] == {"inputs": [small], "outputs": ["main.tests.copy"]}
+    lineage = created.done["lineage"]
+    assert created.done["kind"] == "CREATE" and lineage["inputs"] == [small] and lineage["outputs"] == ["main.tests.copy"]
+    assert origins(lineage["columns"]["main.tests.copy"]) == {"id": [(small, "id", "IDENTITY")], "w": [(small, "word", "IDENTITY")]}
     with pytest.raises(Failed, match=r"TABLE_OR_VIEW_ALREADY_EXISTS.*pos 14"):
         worker.run("CREATE TABLE copy AS SELECT 1 AS x")
     worker.run("CREATE TABLE IF NOT EXISTS copy AS SELECT 1 AS x")

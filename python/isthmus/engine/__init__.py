@@ -9,8 +9,11 @@ A worker runs one statement at a time, and ends when the socket does. The worker
     worker.py      the loop: hello, execute, cancel; what an engine is
     results.py     record batches into chunk files: Arrow, JSON, CSV
     dialect.py     Databricks SQL: parsed, its names found, rewritten for DuckDB
+    planner.py     names looked up, views opened
+    types.py       casts where DuckDB's types are not Databricks'
     functions.py   which of DuckDB's functions a statement may call
-    tables.py      tables of the catalog as datasets; policies on them
-    duckdb.py      the embedded engine: puts these together
+    tables.py      tables of the catalog as datasets; policies.py: row filters and masks on them
+    duckdb.py      the embedded engine: plans, runs, results
+    commands.py    SHOW, DESCRIBE, EXPLAIN; writes.py: INSERT, CREATE, DROP, DELETE, UPDATE; lineage.py
     errors.py      a statement's failure, in Databricks' words
 """

@@ -353,6 +353,8 @@ class Result:
         self._run = run
         self._whole = False
         self.lineage = run.plan.lineage
+        self.questions = run.plan.questions
+        self.statement = run.statement
         run.statement.check()
         with run.translating():
             relation = run.session.query()
@@ -362,9 +364,6 @@ class Result:
             self._reader = relation.to_arrow_reader(BATCH_ROWS)
         self.schema = pa.schema([field.with_type(pa.int64() if str(told) == "HUGEINT" else _type(field.type))
                                  for field, told in zip(self._reader.schema, relation.types)])
-
-    def check(self):
-        self._run.statement.check()
 
     @property
     def batches(self):

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from isthmus import delta, errors, native
 from isthmus.catalog import Place
-from isthmus.engine import dialect, tables
+from isthmus.engine import dialect, lineage, tables
 from isthmus.engine.errors import StatementError, unsupported
 from isthmus.engine.planner import has_policy, not_found
 from isthmus.engine.results import Values, type_names
@@ -102,10 +102,12 @@ def _only(tree, *known):
             raise unsupported(f"{tree.key.upper()} with {key.strip('_').upper().replace('_', ' ')}")
 
 
-def _changed(kind, target, rows, inputs, **counts):
+def _changed(kind, target, rows, inputs, columns=None, **counts):
     """The one row that a change returns."""
-    return Values({"num_affected_rows": [rows], **{name: [count] for name, count in counts.items()}}, kind,
-                  {"inputs": inputs, "outputs": [target.full_name]})
+    told = {"inputs": inputs, "outputs": [target.full_name]}
+    if columns:
+        told["columns"] = {target.full_name: columns}
+    return Values({"num_affected_rows": [rows], **{name: [count] for name, count in counts.items()}}, kind, told)
 
 
 # ---- INSERT ----------------------------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def insert(engine, statement, tree):
         target.write(assignment.schema, rows, "overwrite" if tree.args.get("overwrite") else "append")
     finally:
         rows.close()
-    return _changed("INSERT", target, rows.count, rows.inputs, num_inserted_rows=rows.count)
+    return _changed("INSERT", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
 
 
 def _source(tree):
@@ -183,9 +185,14 @@ class _Counted:
         self.inputs = result.lineage["inputs"]
         self.count = 0
 
+    def origins(self, query):
+        """Where the columns come from."""
+        statement = self._result.statement
+        return lineage.facet(query, self._shape.schema.names, self._result.questions, statement.catalog, statement.schema)
+
     def __iter__(self):
         for batch in self._result.batches:
-            self._result.check()
+            self._result.statement.check()
             self.count += batch.num_rows
             yield pa.record_batch([column.cast(type) for column, type in zip(batch.columns, self._shape.schema.types)],
                                   schema=self._shape.schema)
@@ -217,14 +224,15 @@ def create(engine, statement, tree):
         raise unsupported("CREATE TABLE with columns and a query", "let the query tell the columns")
     if not definition and not tree.expression:
         raise StatementError("INVALID_STATEMENT", "CREATE TABLE takes columns, or a query after AS.", target.at)
-    result = engine.query(statement, _source(tree) if tree.expression else _empty_query(definition))
+    query = _source(tree) if tree.expression else _empty_query(definition)
+    result = engine.query(statement, query)
     shape = _Shape(_with_nullability(result.schema, definition))
     rows = _Counted(result, shape)
     try:
         target.write(shape.schema, rows, "overwrite" if replace else "error", overwrite_schema=replace, **options)
     finally:
         rows.close()
-    return _changed("CREATE", target, rows.count, rows.inputs, num_inserted_rows=rows.count)
+    return _changed("CREATE", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
 
 
 class _Shape:
