@@ -136,8 +136,6 @@ ist_status ist__server_note_read(const char *home, ist__server_note *out, ist_er
 ist_status ist__server_note_write(const char *home, const ist__server_note *note, ist_error *err);
 /* Write a file of mode 0600 so that a reader sees all of it or the one before. */
 ist_status ist__write_private(const char *path, const char *data, size_t size, ist_error *err);
-/* Append a whole file of at most `limit` bytes. Errors: IST_NOT_FOUND, IST_NO_MEMORY, IST_IO. */
-ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err);
 
 /* connection.c ---------------------------------------------------------------------------------------------------- */
 

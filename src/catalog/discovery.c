@@ -11,35 +11,6 @@
 
 enum { NOTE_MAX = 4096 };
 
-ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ist_error_set(err, errno == ENOENT ? IST_NOT_FOUND : IST_IO, errno, path, "cannot open %s: %s", path,
-                             strerror(errno));
-    ist_status status = IST_OK;
-    char chunk[4096];
-    size_t total = 0;
-    for (;;) {
-        ssize_t n = read(fd, chunk, sizeof chunk);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            status = ist_error_set(err, IST_IO, errno, path, "cannot read %s: %s", path, strerror(errno));
-        if (n <= 0)
-            break;
-        total += (size_t)n;
-        if (total > limit)
-            status = ist_error_set(err, IST_NO_MEMORY, 0, path, "%s is larger than %zu bytes", path, limit);
-        else
-            status = ist_buffer_append(out, chunk, (size_t)n, err);
-        if (status != IST_OK)
-            break;
-    }
-    close(fd);
-    return status;
-}
-
 ist_status ist__write_private(const char *path, const char *data, size_t size, ist_error *err)
 {
     char temporary[4200];

@@ -8,12 +8,9 @@
 #include "store/gcs_token.h"
 #include "util/util.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define DEFAULT_ENDPOINT "https://storage.googleapis.com"
 #define BOUNDARY "isthmus-7c1d0c6b"
@@ -273,22 +270,11 @@ static void token_free(void *self)
 
 static ist_status read_key_file(const char *path, ist_buffer *out, ist_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = -1;
-    ist_status status = ist_buffer_reserve(out, KEY_FILE_MAX, err);
-    if (status == IST_OK && fd >= 0)
-        n = read(fd, out->data, KEY_FILE_MAX);
-    int code = errno;
-    if (fd >= 0)
-        close(fd);
-    if (status == IST_OK && n < 0)
-        return ist_error_set(err, IST_IO, code, path, "cannot read the key file %s (GOOGLE_APPLICATION_CREDENTIALS): %s", path,
-                             strerror(code));
-    if (status == IST_OK) {
-        out->size = (size_t)n;
-        out->data[n] = '\0';
-    }
-    return status;
+    ist_error problem = IST_ERROR_INIT;
+    if (ist__read_file(path, KEY_FILE_MAX, out, &problem) == IST_OK)
+        return IST_OK;
+    return ist_error_set(err, IST_IO, problem.code, path, "the key file of GOOGLE_APPLICATION_CREDENTIALS: %s",
+                         problem.message);
 }
 
 ist_status ist__gcs_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err)

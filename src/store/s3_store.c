@@ -6,6 +6,7 @@
  */
 #include "store/http_store.h"
 
+#include "store/aws_profile.h"
 #include "store/xml.h"
 #include "util/util.h"
 
@@ -233,7 +234,7 @@ static ist_status s3_end_body(const ist__cloud_call *call, ist_buffer *body, ist
 
 const ist__cloud_backend ist__s3_backend = {
     .name = "S3",
-    .hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    .hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     .suffix_ranges = true,
     .parts_at_once = 4,
     .begin_is_needed = true,
@@ -253,23 +254,9 @@ static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *ke
         yyjson_mut_obj_add_strcpy(doc, object, key, text);
 }
 
-/* A key, its secret and its token come from one place. */
-ist_status ist__s3_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err)
+static ist_status give(const char *key, const char *secret, const char *token, const ist__storage_options *options,
+                       ist_credentials **out, ist_error *err)
 {
-    const char *key = options->text[IST__OPTION_KEY_ID], *secret = options->text[IST__OPTION_SECRET_KEY];
-    const char *token = options->text[IST__OPTION_SESSION_TOKEN];
-    *out = NULL;
-    if (!key != !secret)
-        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the storage options have %s without %s",
-                             key ? "aws_access_key_id" : "aws_secret_access_key",
-                             key ? "aws_secret_access_key" : "aws_access_key_id");
-    if (!key) {
-        key = getenv("AWS_ACCESS_KEY_ID");
-        secret = getenv("AWS_SECRET_ACCESS_KEY");
-        token = getenv("AWS_SESSION_TOKEN");
-    }
-    if (!key || !*key || !secret || !*secret)
-        return IST_OK;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *keys = yyjson_mut_obj_add_obj(doc, root, "aws_temp_credentials");
     yyjson_mut_doc_set_root(doc, root);
@@ -278,4 +265,45 @@ ist_status ist__s3_credentials(const ist__storage_options *options, ist_credenti
     add_text(doc, keys, "session_token", token);
     ist__storage_describe(options, false, doc, root);
     return ist__cloud_static(doc, out, err);
+}
+
+/* Of a profile of AWS' tools; NULL stands for the default one, which need not be there. */
+static ist_status give_profile(const char *name, const ist__storage_options *options, ist_credentials **out,
+                               ist_error *err)
+{
+    ist__aws_profile profile;
+    ist__storage_options with_region = *options;
+    ist_status status = ist__aws_profile_read(name ? name : "default", &profile, name ? err : NULL);
+    bool has_keys = status == IST_OK && profile.key[0] && profile.secret[0];
+    if (status == IST_OK && profile.region[0] && !options->text[IST__OPTION_REGION] &&
+        !environment("AWS_REGION", "AWS_DEFAULT_REGION"))
+        with_region.text[IST__OPTION_REGION] = profile.region;
+    if (has_keys)
+        status = give(profile.key, profile.secret, profile.token[0] ? profile.token : NULL, &with_region, out, err);
+    else if (status == IST_OK && name)
+        status = ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                               "the AWS profile %.140s has no aws_access_key_id with its aws_secret_access_key; of one that "
+                               "has a role or single sign-on, `aws configure export-credentials --format env` tells keys",
+                               name);
+    explicit_bzero(&profile, sizeof profile);
+    return has_keys || name ? status : IST_OK;
+}
+
+/* A key, its secret and its token come from one place: the options, a profile that they name, the environment, a profile. */
+ist_status ist__s3_credentials(const ist__storage_options *options, ist_credentials **out, ist_error *err)
+{
+    const char *key = options->text[IST__OPTION_KEY_ID], *secret = options->text[IST__OPTION_SECRET_KEY];
+    const char *profile = options->text[IST__OPTION_PROFILE];
+    *out = NULL;
+    if (!key != !secret)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the storage options have %s without %s",
+                             key ? "aws_access_key_id" : "aws_secret_access_key",
+                             key ? "aws_secret_access_key" : "aws_access_key_id");
+    if (key)
+        return give(key, secret, options->text[IST__OPTION_SESSION_TOKEN], options, out, err);
+    key = getenv("AWS_ACCESS_KEY_ID");
+    secret = getenv("AWS_SECRET_ACCESS_KEY");
+    if (!profile && key && *key && secret && *secret)
+        return give(key, secret, getenv("AWS_SESSION_TOKEN"), options, out, err);
+    return give_profile(profile ? profile : environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE"), options, out, err);
 }

@@ -2,12 +2,14 @@
 #include "util/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 ist_status ist__alloc(size_t count, size_t size, void **out, ist_error *err)
 {
@@ -103,6 +105,35 @@ bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, si
     }
     *out_size = count;
     return true;
+}
+
+ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ist_error_set(err, errno == ENOENT ? IST_NOT_FOUND : IST_IO, errno, path, "cannot open %s: %s", path,
+                             strerror(errno));
+    ist_status status = IST_OK;
+    char chunk[4096];
+    size_t total = 0;
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = ist_error_set(err, IST_IO, errno, path, "cannot read %s: %s", path, strerror(errno));
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+        if (total > limit)
+            status = ist_error_set(err, IST_NO_MEMORY, 0, path, "%s is larger than %zu bytes", path, limit);
+        else
+            status = ist_buffer_append(out, chunk, (size_t)n, err);
+        if (status != IST_OK)
+            break;
+    }
+    close(fd);
+    return status;
 }
 
 int64_t ist__now_ms(void)

@@ -49,6 +49,9 @@ ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_e
 /* Undo it. *out_size: room in `out`, then bytes there. false: not base64 for URLs, or no room. */
 bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size);
 
+/* Append a whole file of at most `limit` bytes. Errors: IST_NOT_FOUND, IST_NO_MEMORY, IST_IO. */
+ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err);
+
 /* Milliseconds since the epoch; microseconds of the monotonic clock. */
 int64_t ist__now_ms(void);
 int64_t ist__monotonic_us(void);

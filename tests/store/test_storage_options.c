@@ -12,12 +12,14 @@
 
 static int clear_environment(void **state)
 {
-    static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
                                         "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY",
                                         "GOOGLE_APPLICATION_CREDENTIALS"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere", 1);
+    setenv("AWS_CONFIG_FILE", "/nowhere", 1);
     return 0;
 }
 
