@@ -8,10 +8,13 @@ import pickle
 import struct
 import zlib
 
+import isthmus
 import ray
 
 spark.sql("CREATE SCHEMA IF NOT EXISTS main.examples")
-spark.sql("CREATE VOLUME IF NOT EXISTS main.examples.artifacts")
+catalog = isthmus.Catalog()
+if "artifacts" not in [volume["name"] for volume in catalog.list_volumes("main.examples")]:
+    catalog.create_volume("main.examples.artifacts")
 root = "/Volumes/main/examples/artifacts"
 dbutils.fs.rm(root + "/run", True)
 
@@ -27,7 +30,7 @@ def train(seed):
 
 @ray.remote(num_cpus=0.5)
 def picture():
-    rows = b"".join(b"\0" + bytes((x * 16, y * 16, 128)) * 1 for y in range(16) for x in range(1))
+    rows = b"".join(b"\0" + bytes((128, y * 16, 128)) for y in range(16))
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
