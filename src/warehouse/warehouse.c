@@ -392,6 +392,8 @@ static void describe(yyjson_mut_doc *doc, yyjson_mut_val *out, const warehouse *
     yyjson_mut_obj_add_bool(doc, out, "enable_photon", false);
     yyjson_mut_obj_add_bool(doc, out, "enable_serverless_compute", false);
     yyjson_mut_obj_add_str(doc, out, "engine", at->kind);
+    if (at->spark_url) /* for clients of Spark Connect; its parameters may hold a token */
+        yyjson_mut_obj_add_strncpy(doc, out, "spark_connect_url", at->spark_url, strcspn(at->spark_url, ";"));
     yyjson_mut_obj_add_int(doc, out, "queued", at->queue.count);
     yyjson_mut_obj_add_int(doc, out, "running", l.busy);
     yyjson_mut_obj_add_uint(doc, out, "worker_memory", options->worker_memory);
