@@ -1,7 +1,7 @@
 """Frames between the server and a worker.
 
-A frame is a uint32 length in little endian and that many bytes of JSON: an object with "type". A frame may carry one open
-descriptor, which travels with its first byte (SCM_RIGHTS). Nothing here knows what the frames mean.
+A frame is a uint32 length in little endian and that many bytes of JSON: an object with "type". A frame may carry one
+open descriptor, which travels with its first byte (SCM_RIGHTS). Nothing here knows what the frames mean.
 
 Threads: one may send while another receives; two may not send at once without their own lock.
 """

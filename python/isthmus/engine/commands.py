@@ -13,7 +13,8 @@ from isthmus.engine.planner import not_found
 from isthmus.engine.results import Values
 
 _NAME = r"(?:`(?:[^`]|``)+`|[\w-]+)"
-_SHOW = re.compile(rf"(?P<what>CATALOGS|SCHEMAS|DATABASES|TABLES)(?:\s+(?:FROM|IN)\s+(?P<parent>{_NAME}(?:\.{_NAME})*))?"
+_SHOW = re.compile(r"(?P<what>CATALOGS|SCHEMAS|DATABASES|TABLES)"
+                   rf"(?:\s+(?:FROM|IN)\s+(?P<parent>{_NAME}(?:\.{_NAME})*))?"
                    r"(?:\s+(?:LIKE\s+)?(?P<pattern>'[^']*'|\"[^\"]*\"))?\s*;?", re.IGNORECASE)
 
 
@@ -23,14 +24,16 @@ def show(statement, tree, catalog):
     if not found:
         raise unsupported(f"SHOW {dialect.rest_of_command(tree)[:60]}", "SHOW CATALOGS, SCHEMAS and TABLES are")
     what = found["what"].upper()
-    parent = [part[1:-1].replace("``", "`") if part[0] == "`" else part for part in re.findall(_NAME, found["parent"] or "")]
+    parent = [part[1:-1].replace("``", "`") if part[0] == "`" else part
+              for part in re.findall(_NAME, found["parent"] or "")]
     pattern = (found["pattern"] or "'*'")[1:-1]
     try:
         if what == "CATALOGS":
             names = [info["name"] for info in catalog.list_catalogs()]
             return Values({"catalog": _matching(names, pattern)})
         if what in ("SCHEMAS", "DATABASES"):
-            names = [info["name"] for info in catalog.list_schemas(parent[0] if parent else statement.catalog or "main")]
+            schemas = catalog.list_schemas(parent[0] if parent else statement.catalog or "main")
+            names = [info["name"] for info in schemas]
             return Values({"databaseName": _matching(names, pattern)})
         default = [statement.catalog or "main", statement.schema or "default"]
         schema = [*default[:2 - len(parent)], *parent]
@@ -58,8 +61,9 @@ def describe(statement, tree):
     rows = [(column["name"], (column.get("type_text") or "").lower(), column.get("comment"))
             for column in info.get("columns") or ()]
     if tree.args.get("style") == "EXTENDED":
-        rows += [("", "", ""), ("# Detailed Table Information", "", ""), ("Catalog", name[0], ""), ("Database", name[1], ""),
-                 ("Table", name[2], ""), ("Owner", info.get("owner"), ""), ("Type", info.get("table_type"), ""),
+        rows += [("", "", ""), ("# Detailed Table Information", "", ""),
+                 ("Catalog", name[0], ""), ("Database", name[1], ""), ("Table", name[2], ""),
+                 ("Owner", info.get("owner"), ""), ("Type", info.get("table_type"), ""),
                  ("Provider", info.get("data_source_format"), ""), ("Location", info.get("storage_location"), "")]
         if info.get("view_definition"):
             rows.append(("View Text", info["view_definition"], ""))

@@ -1,7 +1,7 @@
-"""Databricks SQL as a tree: parsed, its kind told, parameters and session functions put in, and written as DuckDB's SQL.
+"""Databricks SQL as a tree: parsed, parameters and session functions put in, and written as DuckDB's SQL.
 
-A tree is what sqlglot parses. `parse` gives the same tree for the same text and it must not be changed: `copy` it. Nothing
-here knows what names mean (planner.py) or runs anything (duckdb.py).
+A tree is what sqlglot parses. `parse` gives the same tree for the same text and it must not be changed: `copy` it.
+Nothing here knows what names mean (planner.py) or runs anything (duckdb.py).
 """
 
 import functools
@@ -169,10 +169,12 @@ def bind_parameters(tree, text, parameters):
     for node in list(tree.find_all(exp.Placeholder)):
         name = node.name
         if not name:
-            raise StatementError("UNBOUND_SQL_PARAMETER", "Parameters are named; write :name and not ?.", locate(text, "?"))
+            raise StatementError("UNBOUND_SQL_PARAMETER", "Parameters are named; write :name and not ?.",
+                                 locate(text, "?"))
         if name.lower() not in values:
             raise StatementError("UNBOUND_SQL_PARAMETER",
-                                 f"Found the unbound parameter: {name}. Give its value in `parameters`.", locate(text, name))
+                                 f"Found the unbound parameter: {name}. Give its value in `parameters`.",
+                                 locate(text, name))
         node.replace(_value(values[name.lower()]))
 
 

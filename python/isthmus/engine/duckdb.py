@@ -71,8 +71,9 @@ class Engine:
     # ---- queries
 
     def query(self, statement, tree, assign=None, kept=True):
-        """Run a query; its Result. `assign`, given the names and DuckDB's types of its columns, tells an expression for each
-        (in DuckDB's SQL, #1 for the first column) to be returned in their place. The plan is kept for the same text."""
+        """Run a query; its Result. `assign`, given the names and DuckDB's types of its columns, tells an expression for
+        each (in DuckDB's SQL, #1 for the first column) to be returned in its place. The plan is kept for the same text,
+        unless `kept` is False."""
         plan = self._plan(statement, tree) if kept else self._make_plan(statement, tree.copy())
         run = self._run = Run(self, statement, plan)
         try:
@@ -165,7 +166,7 @@ class Plan:
         self._session = None
 
     def take_session(self, database, datasets):
-        """A connection on which the relations are registered: that of the last statement with this plan, or a new one."""
+        """A connection on which the relations are registered: the last statement's with this plan, or a new one."""
         session, self._session = self._session, None
         if session is not None and not session.fits(datasets):
             session.close()
@@ -199,8 +200,8 @@ class Plan:
 
 
 class Session:
-    """A connection for the statements of one plan, one after the other: to register and to bind takes DuckDB longer than to
-    run a small query."""
+    """A connection for the statements of one plan, one after the other: to register and to bind takes DuckDB longer than
+    to run a small query."""
 
     def __init__(self, database, plan, datasets):
         self.sql = plan.sql
@@ -278,7 +279,8 @@ class Run:
 
     def interrupt(self):
         for connection in (self.connection, *self._besides):
-            connection.interrupt()
+            with contextlib.suppress(duckdb.Error):  # closed meanwhile
+                connection.interrupt()
 
     def close(self, whole=False):
         """End. `whole`: all went well, and the session can be used again."""
@@ -305,7 +307,8 @@ class Run:
         if not relation.is_policed:
             return dataset
         if relation.version is not None or relation.timestamp is not None:
-            raise unsupported(f"Time travel of {relation.full_name}, which has a row filter or column masks,", "read it as it is")
+            raise unsupported(f"Time travel of {relation.full_name}, which has a row filter or column masks,",
+                              "read it as it is")
         return PolicedDataset(dataset, relation.full_name, relation.info, self.statement, self._read_policed)
 
     def _time(self, relation):
@@ -316,7 +319,8 @@ class Run:
         try:
             return self.engine.database.execute(sql).fetchall()[0][0]
         except duckdb.Error:
-            raise StatementError("INVALID_STATEMENT", f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
+            raise StatementError("INVALID_STATEMENT",
+                                 f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
 
     def _read_policed(self, sql, dataset, name):
         functions.check(self.engine.database, sql, [PolicedDataset.RELATION])
@@ -339,8 +343,8 @@ class Run:
         except duckdb.InterruptException:
             raise
         except duckdb.Error:
-            self.failure = StatementError("INVALID_STATEMENT", f"The row filter or a column mask of {name} fails; its owner "
-                                                               "must mend it.")
+            self.failure = StatementError(
+                "INVALID_STATEMENT", f"The row filter or a column mask of {name} fails; its owner must mend it.")
             raise self.failure from None
 
 
@@ -381,8 +385,8 @@ class Result:
 
 _WIDER = {
     pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0),
-    pa.timestamp("ns"): pa.timestamp("us"), pa.timestamp("ms"): pa.timestamp("us"), pa.timestamp("s"): pa.timestamp("us"),
-    pa.time64("us"): pa.string(), pa.month_day_nano_interval(): pa.string(), pa.large_string(): pa.string(),
+    pa.timestamp("ns"): pa.timestamp("us"), pa.timestamp("ms"): pa.timestamp("us"),
+    pa.timestamp("s"): pa.timestamp("us"), pa.time64("us"): pa.string(), pa.month_day_nano_interval(): pa.string(), pa.large_string(): pa.string(),
     pa.large_binary(): pa.binary(),
 }
 
@@ -438,8 +442,8 @@ def _translated(error, statement, plan, run):
         return run.failure
     if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)):
         limit = run.engine.memory_limit >> 20
-        return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker of this "
-                              "warehouse. Let it read or return less, or run it on a larger warehouse.",
+        return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker of "
+                              "this warehouse. Let it read or return less, or run it on a larger warehouse.",
                               code="RESOURCE_EXHAUSTED")
     text = re.sub(r"^[A-Za-z ]+ Error: ", "", plan.own_words(str(error).partition("\n")[0]))
     for pattern, condition, message in _MESSAGES:
@@ -448,20 +452,20 @@ def _translated(error, statement, plan, run):
             break
     else:
         return StatementError("INVALID_STATEMENT", text)
-    name = found.group(1) if found.groups() else ""
+    name = next(filter(None, found.groups()), "")
     bindings = re.search(r"Candidate bindings: (.*)", str(error))
     hint = f" Did you mean one of these: {bindings.group(1)}?" if bindings else ""
     if "{text}" in message and plan.reads_views:
-        text = "A value of a view cannot be converted, or is out of range"  # and is perhaps not for this principal's eyes
+        text = "A value of a view cannot be converted, or is out of range"  # it may not be for this principal's eyes
     return StatementError(condition, message.format(name=name, text=text, hint=hint),
                           dialect.locate(statement.statement, name))
 
 
 _MESSAGES = (  # pattern, condition, message
-    (r'[Cc]olumn "([^"]+)" not found in FROM', "UNRESOLVED_COLUMN", "A column with name `{name}` cannot be resolved.{hint}"),
-    (r'does not have a column named "([^"]+)"', "UNRESOLVED_COLUMN", "A column with name `{name}` cannot be resolved.{hint}"),
+    (r'[Cc]olumn "([^"]+)" not found in FROM|does not have a column named "([^"]+)"', "UNRESOLVED_COLUMN",
+     "A column with name `{name}` cannot be resolved.{hint}"),
     (r'Referenced table "([^"]+)" not found', "UNRESOLVED_COLUMN", "Nothing in FROM is called `{name}`.{hint}"),
-    (r"Could not convert|[Cc]onversion|[Uu]nimplemented type for cast|invalid .* field|out of range for the destination",
+    (r"Could not convert|[Cc]onversion|[Uu]nimplemented type for cast|invalid .* field|out of range for the dest",
      "CAST_INVALID_INPUT", "{text}"),
     (r"[Oo]verflow|[Oo]ut of [Rr]ange", "ARITHMETIC_OVERFLOW", "{text}"),
     (r"Division by zero", "DIVIDE_BY_ZERO", "Division by zero. Use `try_divide` to get NULL instead."),

@@ -1,8 +1,8 @@
 """What a statement may call and read in DuckDB.
 
 DuckDB has functions that read files, run SQL, take pointers, or tell about the process and other statements. So the SQL
-that it is to run is parsed once more, by its own parser, and every function and table in it must be known here: a function
-of a newer DuckDB is refused until somebody has looked at it.
+that it is to run is parsed once more, by its own parser, and every function and table in it must be known here: a
+function of a newer DuckDB is refused until somebody has looked at it.
 """
 
 import json
@@ -73,7 +73,8 @@ week weekday weekofyear weighted_avg xor year yearweek
 """.split())
 
 _NODES = frozenset("""
-SELECT_NODE SET_OPERATION_NODE RECURSIVE_CTE_NODE CTE_NODE JOIN SUBQUERY EMPTY EXPRESSION_LIST TABLE_FUNCTION PIVOT BASE_TABLE
+SELECT_NODE SET_OPERATION_NODE RECURSIVE_CTE_NODE CTE_NODE JOIN SUBQUERY EMPTY EXPRESSION_LIST TABLE_FUNCTION PIVOT
+BASE_TABLE
 """.split())
 
 
@@ -115,10 +116,11 @@ class _Check:
     def function(self, node, known):
         name = node["function_name"].lower()
         if name not in known or node.get("schema") or node.get("catalog"):
-            raise StatementError("UNRESOLVED_ROUTINE", f"Cannot resolve the function `{name}`: the embedded engine does not "
-                                 "have it; write it otherwise, or run the statement on a Spark warehouse.",
+            raise StatementError("UNRESOLVED_ROUTINE", f"Cannot resolve the function `{name}`: the embedded engine does "
+                                 "not have it; write it otherwise, or run the statement on a Spark warehouse.",
                                  locate(self.text, name))
 
     def table(self, node):
-        if node["table_name"] not in self.readable or node.get("schema_name") or node.get("catalog_name"):
-            raise StatementError("TABLE_OR_VIEW_NOT_FOUND", f"The table or view `{node['table_name']}` cannot be found.")
+        name = node["table_name"]
+        if name not in self.readable or node.get("schema_name") or node.get("catalog_name"):
+            raise StatementError("TABLE_OR_VIEW_NOT_FOUND", f"The table or view `{name}` cannot be found.")

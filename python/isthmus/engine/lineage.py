@@ -13,6 +13,7 @@ from sqlglot.schema import MappingSchema
 import isthmus
 from isthmus.engine import dialect
 
+_HOW = ("IDENTITY", "TRANSFORMATION", "AGGREGATION")
 _SCHEMA = "https://openlineage.io/spec/facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet"
 
 
@@ -25,22 +26,26 @@ def facet(query, names, questions, catalog, schema):
         return None
     known, own = {}, {}
     for asked, info in zip(*questions[0]):
+        full_name = ".".join(asked["name"])
         columns = {column["name"]: column.get("type_text") or "STRING" for column in info.get("columns") or ()}
         known.setdefault(asked["name"][0], {}).setdefault(asked["name"][1], {})[asked["name"][2]] = columns
-        own.update({(".".join(asked["name"]).lower(), name.lower()): (".".join(asked["name"]), name) for name in columns})
+        own.update({(full_name.lower(), name.lower()): (full_name, name) for name in columns})
     try:
-        bound = qualify(query.copy(), schema=MappingSchema(known, dialect=dialect.WarehouseSql), dialect=dialect.WarehouseSql,
-                        catalog=catalog, db=schema, quote_identifiers=False, identify=False)
+        bound = qualify(query.copy(), schema=MappingSchema(known, dialect=dialect.WarehouseSql), catalog=catalog,
+                        db=schema, dialect=dialect.WarehouseSql, quote_identifiers=False, identify=False)
         trace = _Trace(own)
         scope = build_scope(bound)
         fields = {name: trace.column(scope, i) for i, name in enumerate(names)}
     except (SqlglotError, ValueError, KeyError, AttributeError, TypeError, IndexError, RecursionError):
         return None
     return {"_producer": f"urn:isthmus:{isthmus.__version__}", "_schemaURL": _SCHEMA, "fields": {
-        name: {"inputFields": [
-            {"namespace": "unitycatalog", "name": table, "field": column,
-             "transformations": [{"type": "DIRECT", "subtype": subtype}]} for (table, column), subtype in origins.items()]}
+        name: {"inputFields": [_input(*origin, how) for origin, how in origins.items()]}
         for name, origins in fields.items()}}
+
+
+def _input(table, column, subtype):
+    return {"namespace": "unitycatalog", "name": table, "field": column,
+            "transformations": [{"type": "DIRECT", "subtype": subtype}]}
 
 
 class _Trace:
@@ -67,8 +72,7 @@ class _Trace:
             "AGGREGATION" if projection.find(exp.AggFunc) else "TRANSFORMATION"
         inside = [self._source(scope, column) for column in projection.find_all(exp.Column)]
         inside += [self.column(query, 0) for query in scope.subquery_scopes if _is_within(query.expression, projection)]
-        return {origin: how if subtype == "IDENTITY" or subtype == "TRANSFORMATION" and how == "AGGREGATION" else subtype
-                for origins in inside for origin, how in origins.items()}
+        return {origin: max(subtype, how, key=_HOW.index) for origins in inside for origin, how in origins.items()}
 
     def _source(self, scope, column):
         source = scope.sources.get(column.table)

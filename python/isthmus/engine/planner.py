@@ -1,9 +1,9 @@
 """From a statement to a plan: names looked up, views opened, and the SQL that DuckDB runs.
 
-Every table that a statement names is asked of the server (Statement.resolve), which tells whether it is there and whether
-the principal may use it. Its place in the query is taken by a relation with a name of our own, so that nothing but what was
-asked for can be read. A view's place is taken by its query, whose tables are asked for with the views on the way to them
-(`via`): the server checks those with the view's owner.
+Every table that a statement names is asked of the server (Statement.resolve), which tells whether it is there and
+whether the principal may use it. Its place in the query is taken by a relation with a name of our own, so that nothing
+but what was asked for can be read. A view's place is taken by its query, whose tables are asked for with the views on
+the way to them (`via`): the server checks those with the view's owner.
 """
 
 from isthmus.engine import dialect
@@ -49,8 +49,8 @@ class Planner:
         _shorten_columns(tree, named)
         while waiting:
             if len(self.relations) + len(waiting) > RELATIONS_MAX:
-                raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH",
-                                     f"The statement reads more than {RELATIONS_MAX} tables, those of its views counted.")
+                raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH", f"The statement reads more than {RELATIONS_MAX} "
+                                                                     "tables, those of its views counted.")
             waiting = self._open(waiting)
 
     def _open(self, waiting):
@@ -84,7 +84,8 @@ class Planner:
         if table.args.get("version"):
             raise unsupported(f"Time travel of the view {full_name}", "name a table", dialect.place(table))
         if full_name in via:
-            raise StatementError("RECURSIVE_VIEW", f"The view {full_name} reads itself: {' -> '.join([*via, full_name])}.")
+            way = " -> ".join([*via, full_name])
+            raise StatementError("RECURSIVE_VIEW", f"The view {full_name} reads itself: {way}.")
         if len(via) >= VIEW_DEPTH_MAX:
             raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH",
                                  f"Views are nested more than {VIEW_DEPTH_MAX} deep: {via[0]} -> ... -> {full_name}.")
@@ -97,7 +98,8 @@ class Planner:
 def _set_version(relation, version):
     kind, value = version.this, version.expression
     if version.args.get("kind") != "AS OF":
-        raise unsupported(f"Time travel with {kind} {version.args.get('kind')}", "write VERSION AS OF or TIMESTAMP AS OF")
+        raise unsupported(f"Time travel with {kind} {version.args.get('kind')}",
+                          "write VERSION AS OF or TIMESTAMP AS OF")
     if kind == "TIMESTAMP":
         relation.timestamp = value.copy()
         return
@@ -158,5 +160,5 @@ def _shorten_columns(tree, named):
 
 def not_found(name, at=None):
     return StatementError("TABLE_OR_VIEW_NOT_FOUND",
-                          f"The table or view {dialect.show_name(name)} cannot be found. Verify the spelling and that its "
-                          "catalog and schema are right; or you may not see it.", at)
+                          f"The table or view {dialect.show_name(name)} cannot be found. Verify the spelling and that "
+                          "its catalog and schema are right; or you may not see it.", at)

@@ -1,8 +1,8 @@
 """Row filters and column masks: rows that a statement must not see, and values that it must see otherwise.
 
-A policed table is read through a query of its own, whose rows are all that the statement's query ever gets. So nothing in
-the statement, however its predicates are moved about, is computed on a row that the filter keeps back or on a value that
-a mask hides: what it would raise, it would tell.
+A policed table is read through a query of its own, whose rows are all that the statement's query ever gets. So nothing
+in the statement, however its predicates are moved about, is computed on a row that the filter keeps back or on a value
+that a mask hides: what it would raise, it would tell.
 
 Filter and masks are SQL functions of the catalog. Their bodies are put in place, with the table's columns for their
 parameters.
@@ -17,8 +17,8 @@ from isthmus.engine.errors import StatementError, unsupported
 
 
 class PolicedDataset(ds.Dataset):
-    """A dataset seen through a policy. `run(sql, dataset)` gives a reader over the rows of a query that reads `dataset` as
-    RELATION; `check(sql)` refuses what may not be called."""
+    """A dataset seen through a policy. `run(sql, dataset, name)` gives a reader over the rows of a query that reads
+    `dataset` as RELATION."""
 
     RELATION = "isthmus policed"
 
@@ -56,7 +56,8 @@ def _policy(name, info, statement):
     row_filter = info.get("row_filter")
     if not row_filter:
         return columns, None
-    return columns, _call(name, known, row_filter["function_name"], row_filter.get("input_column_names") or (), statement)
+    arguments = row_filter.get("input_column_names") or ()
+    return columns, _call(name, known, row_filter["function_name"], arguments, statement)
 
 
 def _call(table, known, function_name, arguments, statement):
@@ -64,13 +65,15 @@ def _call(table, known, function_name, arguments, statement):
     function = known.get(function_name)
     where = f"{function_name}, a row filter or mask of {table},"
     if function is None:
-        raise StatementError("UNRESOLVED_ROUTINE", f"{where} is not in the catalog; its owner must put it there, or take the "
-                                                   "policy off.")
+        raise StatementError("UNRESOLVED_ROUTINE", f"{where} is not in the catalog; its owner must put it there, or take "
+                                                   "the policy off.")
     if (function.get("routine_body") or "SQL") != "SQL":
         raise unsupported(f"{where} is not written in SQL, which")
-    parameters = [parameter["name"].lower() for parameter in (function.get("input_params") or {}).get("parameters") or ()]
+    parameters = (function.get("input_params") or {}).get("parameters") or ()
+    parameters = [parameter["name"].lower() for parameter in parameters]
     if len(parameters) != len(arguments):
-        raise StatementError("INVALID_STATEMENT", f"{where} takes {len(parameters)} arguments, and gets {len(arguments)}.")
+        raise StatementError("INVALID_STATEMENT",
+                             f"{where} takes {len(parameters)} arguments, and gets {len(arguments)}.")
     body = _body(where, function.get("routine_definition") or "")
     dialect.bind_session(body, statement)
     values = dict(zip(parameters, arguments))

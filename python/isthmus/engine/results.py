@@ -6,8 +6,8 @@ Formats are those of the Statement Execution API:
   CSV           RFC 4180; the first chunk begins with the names; null is the word null
 Texts are Databricks': instants in UTC as ISO 8601, binary in base64, nested values as JSON.
 
-A chunk ends when it holds about chunk_bytes, counted as Arrow holds them; so are byte_limit and inline_limit. One chunk is in
-the making at a time, and of it one batch is in memory.
+A chunk ends when it holds about chunk_bytes, counted as Arrow holds them; so are byte_limit and inline_limit. One chunk is
+in the making at a time, and of it one batch is in memory.
 """
 
 import base64
@@ -145,8 +145,8 @@ class _Limits:
         self.bytes += batch.nbytes
         if self.bytes > self.inline_limit:
             raise StatementError(
-                "INLINE_RESULT_TOO_LARGE", f"The result is over {self.inline_limit:,} bytes, the most that disposition INLINE "
-                "returns; execute the statement with disposition EXTERNAL_LINKS, or limit its rows.")
+                "INLINE_RESULT_TOO_LARGE", f"The result is over {self.inline_limit:,} bytes, the most that disposition "
+                "INLINE returns; execute the statement with disposition EXTERNAL_LINKS, or limit its rows.")
         return batch
 
 
@@ -292,8 +292,8 @@ def _json_escaped(text, type):
     if not _is_free(type):
         return text
     if pc.any(pc.match_substring_regex(text, "[\\x00-\\x1f]")).as_py():
-        return pa.array([None if value is None else json.dumps(value, ensure_ascii=False)[1:-1] for value in text.to_pylist()],
-                        pa.string())
+        return pa.array([None if value is None else json.dumps(value, ensure_ascii=False)[1:-1]
+                         for value in text.to_pylist()], pa.string())
     return pc.replace_substring(pc.replace_substring(text, "\\", "\\\\"), '"', '\\"')
 
 
@@ -377,7 +377,8 @@ def _shortest(value, type):
     """The fewest digits that read back."""
     if pa.types.is_float64(type):
         return repr(value)
-    return next(text for digits in range(1, 10) if pa.scalar(float(text := f"{value:.{digits}g}"), type).as_py() == value)
+    texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+    return next(text for text in texts if pa.scalar(float(text), type).as_py() == value)
 
 
 def _decimal(text):

@@ -1,7 +1,7 @@
 """Tables of the catalog as DuckDB reads them: opened once, looked at anew for every statement.
 
-Data are read with the engine's own token: what a statement may read was asked of the server before. Stores are kept by the
-table's id, so a name that passes to another table opens that one.
+Data are read with the engine's own token: what a statement may read was asked of the server before. Stores are kept by
+the table's id, so a name that passes to another table opens that one.
 """
 
 import collections
@@ -15,7 +15,8 @@ from isthmus.dataset import DeltaDataset
 from isthmus.engine.errors import StatementError, unsupported
 
 STORES_KEPT = 512
-SMALL_BYTES, SMALL_ROWS, SMALL_KEPT = 256 << 10, 20_000, 64  # of tables that stay in memory
+# Of tables that stay in memory: bytes of files, rows, bytes in memory; and how many do.
+SMALL_BYTES, SMALL_ROWS, SMALL_NBYTES, SMALL_KEPT = 256 << 10, 20_000, 2 << 20, 64
 
 
 class Tables:
@@ -44,7 +45,8 @@ class Tables:
         seen, rows = self._small.pop(key, (False, None))
         if seen and rows is None:
             with failing(relation.full_name):
-                rows = ds.InMemoryDataset(snapshot.to_arrow())
+                table = snapshot.to_arrow()
+            rows = ds.InMemoryDataset(table) if table.nbytes <= SMALL_NBYTES else None
         self._small[key] = (True, rows)
         while len(self._small) > SMALL_KEPT:
             self._small.popitem(last=False)
@@ -70,14 +72,16 @@ def failing(name):
 
 def table_error(name, error):
     """A StatementError for what the library says of a table."""
-    condition = next((condition for kind, condition in _CONDITIONS if isinstance(error, kind)), "CANNOT_READ_TABLE")
-    return StatementError(condition, f"Table {name}: {error.args[0]}")
+    return StatementError(_condition(error, _CONDITIONS) or "CANNOT_READ_TABLE", f"Table {name}: {error.args[0]}")
 
 
 def catalog_error(error):
     """The same for what the catalog says."""
-    condition = next((condition for kind, condition in _CATALOG_CONDITIONS if isinstance(error, kind)), "INVALID_STATEMENT")
-    return StatementError(condition, error.args[0])
+    return StatementError(_condition(error, _CATALOG_CONDITIONS) or "INVALID_STATEMENT", error.args[0])
+
+
+def _condition(error, conditions):
+    return next((condition for kind, condition in conditions if isinstance(error, kind)), None)
 
 
 _CONDITIONS = (

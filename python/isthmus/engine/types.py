@@ -1,9 +1,10 @@
 """Where DuckDB's types differ from Databricks': casts are put around what would come out otherwise.
 
 Most expressions have the same type and value in both. These have not: sums, averages and quotients of decimals, sums of
-integers, floor and ceil, fractions cast to integers (DuckDB rounds), instants cast to text, and counts of things that are INT
-in Spark and BIGINT in DuckDB. What they are depends on the types of columns, so the tree is bound to the tables' schemas (by
-sqlglot, on a copy) and types are worked out from there. What cannot be worked out is left as it is.
+integers, floor and ceil, fractions cast to integers (DuckDB rounds), instants cast to text, dates that are shifted, and
+counts of things that are INT in Spark and BIGINT in DuckDB. What they are depends on the types of columns, so the tree
+is bound to the tables' schemas (by sqlglot, on a copy) and types are worked out from there. What cannot be worked out is
+left as it is.
 """
 
 from sqlglot import exp
@@ -18,16 +19,16 @@ from isthmus.engine import dialect
 _T = exp.DataType.Type
 _INTEGERS = {_T.TINYINT: 3, _T.SMALLINT: 5, _T.INT: 10, _T.BIGINT: 20}  # digits of the decimal that holds them
 _FRACTIONS = {_T.FLOAT, _T.DOUBLE}
-_AS_INT = (exp.Length, exp.Year, exp.Month, exp.Day, exp.Hour, exp.Minute, exp.Second, exp.Quarter, exp.Week, exp.DayOfMonth,
-           exp.DayOfYear, exp.WeekOfYear, exp.DateDiff, exp.ArraySize, exp.StrPosition, exp.Unicode, exp.Extract,
+_AS_INT = (exp.Length, exp.Year, exp.Month, exp.Day, exp.Hour, exp.Minute, exp.Second, exp.Quarter, exp.Week,
+           exp.DayOfMonth, exp.DayOfYear, exp.WeekOfYear, exp.DateDiff, exp.ArraySize, exp.StrPosition, exp.Unicode, exp.Extract,
            exp.Levenshtein)
 _RANKS = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Ntile)
-_SAME = (exp.Paren, exp.Alias, exp.Neg, exp.Abs, exp.Min, exp.Max, exp.First, exp.Last, exp.AnyValue, exp.Window, exp.Filter,
-         exp.Distinct, exp.IgnoreNulls, exp.RespectNulls, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue)
+_SAME = (exp.Paren, exp.Alias, exp.Neg, exp.Abs, exp.Min, exp.Max, exp.First, exp.Last, exp.AnyValue, exp.Window,
+         exp.Filter, exp.Distinct, exp.IgnoreNulls, exp.RespectNulls, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue)
 
 
 def fit(tree, relations):
-    """Put casts into a query over relations (planner.Relation). Names of output columns are set before (name_outputs)."""
+    """Put casts into a query over relations (planner.Relation), whose output columns have names (name_outputs)."""
     for number, node in enumerate(tree.walk()):
         node.meta["number"] = number
     types = _types(tree, relations)
@@ -109,8 +110,8 @@ def _rewrite_decimal(node, type, types):
         scale = exp.Literal.number(_scale(type))
         (p1, s1), (_, s2) = map(_parameters, wide)
         if p1 + _scale(type) - s1 + s2 > 38:  # more digits than DuckDB divides exactly: fifteen are right
-            wide = [_simple(_T.DOUBLE)] * 2
-            return _cast(exp.Div(this=_cast(node.left.copy(), wide[0]), expression=_cast(node.right.copy(), wide[1])), type)
+            left, right = (_cast(side.copy(), _simple(_T.DOUBLE)) for side in (node.left, node.right))
+            return _cast(exp.Div(this=left, expression=right), type)
         sides = [_cast(side.copy(), operand) for side, operand in zip((node.left, node.right), wide)]
         return _cast(exp.Anonymous(this="decimal_division", expressions=[*sides, scale]), type)
     if isinstance(node, exp.Mul):
@@ -180,14 +181,15 @@ class _Scope:
         if isinstance(node, (exp.Sum, exp.Avg, exp.Floor, exp.Ceil, exp.Round)):
             return self._function(node)
         if isinstance(node, exp.Case):
-            return _widest([self.type(branch.args["true"]) for branch in node.args["ifs"]] + self._types(node.args.get("default")))
+            branches = [self.type(branch.args["true"]) for branch in node.args["ifs"]]
+            return _widest(branches + self._unless_null(node.args.get("default")))
         if isinstance(node, exp.If):
-            return _widest([self.type(node.args["true"]), *self._types(node.args.get("false"))])
+            return _widest([self.type(node.args["true"]), *self._unless_null(node.args.get("false"))])
         if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
             return _widest([self.type(node.this), *map(self.type, node.expressions)])
         return _known(node.type)
 
-    def _types(self, node):
+    def _unless_null(self, node):
         return [self.type(node)] if node is not None and not isinstance(node, exp.Null) else []
 
     def _column(self, column):
@@ -205,7 +207,8 @@ class _Scope:
     def _arithmetic(self, node):
         if isinstance(node.right, exp.Interval):
             left = self.type(node.left)
-            days = node.right.unit is not None and node.right.unit.name.upper().rstrip("S") in ("DAY", "WEEK", "MONTH", "YEAR")
+            unit = node.right.unit.name.upper().rstrip("S") if node.right.unit is not None else ""
+            days = unit in ("DAY", "WEEK", "MONTH", "YEAR")
             return left if left is not None and (days or left.this != _T.DATE) else None
         left, right = self.type(node.left), self.type(node.right)
         if left is None or right is None:

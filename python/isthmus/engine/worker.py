@@ -8,8 +8,8 @@ An engine is a class `Engine` in the module that ENGINES names:
     engine.execute(statement) -> Result   a Statement; raises StatementError
     engine.interrupt()                    from another thread: whatever runs is to end soon, by an exception
 
-and a Result is: `kind` ("SELECT", "INSERT"...), `schema` (Arrow, of types that results.column_infos knows), `batches` (an
-iterator of record batches of that schema, which may raise StatementError), `lineage` (dict or None) and `close()`.
+and a Result is: `kind` ("SELECT", "INSERT"...), `schema` (Arrow, of types that results.column_infos knows), `batches`
+(an iterator of record batches of that schema, which may raise StatementError), `lineage` (dict or None) and `close()`.
 
 The main thread runs statements. A second one reads the socket: it hands over answers, interrupts what is cancelled, and
 ends the process when the server is gone, whatever the main thread is doing.

@@ -1,8 +1,8 @@
 """Statements that change tables, by the Delta plane: INSERT, CREATE TABLE, DROP TABLE, DELETE, UPDATE.
 
-What is read is read as for a query, what is written is written with the statement's own token: owners, grants and the audit log
-are the user's. Rows stream from DuckDB into Parquet files; the commit is one version. The statement's id is its idempotency
-key.
+What is read is read as for a query, what is written is written with the statement's own token: owners, grants and the
+audit log are the user's. Rows stream from DuckDB into Parquet files; the commit is one version. The statement's id is
+its idempotency key.
 
 DELETE and UPDATE write the table anew as of the version that they read, and conflict with every change since (Delta's
 Serializable). That is right at any size, and meant for small tables.
@@ -17,6 +17,9 @@ from isthmus.engine import dialect, lineage, tables
 from isthmus.engine.errors import StatementError, unsupported
 from isthmus.engine.planner import has_policy, not_found
 from isthmus.engine.results import Values, type_names
+
+
+ENGINE = "isthmus-warehouse"
 
 
 class Target:
@@ -54,7 +57,7 @@ class Target:
         """Commit rows as one version; the CommitResult."""
         source = _Source(batches)
         place = _Place(self)
-        options = {"mode": mode, "table_name": self.full_name, "app_id": self.key, "engine": "isthmus-warehouse", **options}
+        options = {"mode": mode, "table_name": self.full_name, "app_id": self.key, "engine": ENGINE, **options}
         try:
             with self.failing():
                 return delta.write_rows(place, pa.RecordBatchReader.from_batches(schema, source), self.key, options)
@@ -156,8 +159,8 @@ class _Assignment:
     def expressions(self, names, types):
         fields = [self._field(name) for name in self._names or names]
         if len(fields) != len(types):
-            raise StatementError("DATATYPE_MISMATCH", f"{self._target.full_name} takes {len(fields)} columns here, and the query "
-                                                      f"returns {len(types)}.")
+            raise StatementError("DATATYPE_MISMATCH", f"{self._target.full_name} takes {len(fields)} columns here, and the "
+                                                      f"query returns {len(types)}.")
         if len(set(fields)) < len(fields):
             raise StatementError("INVALID_STATEMENT", "A column is named twice.")
         self.schema = pa.schema(fields)
@@ -171,7 +174,8 @@ class _Assignment:
 
 def _assigned(i, type, field):
     """Column i of a query as a column of a table. Fractions are cut off, as Spark does, and not rounded."""
-    value = f"trunc(#{i})" if pa.types.is_integer(field.type) and type.startswith(("FLOAT", "DOUBLE", "DECIMAL")) else f"#{i}"
+    is_cut = pa.types.is_integer(field.type) and type.startswith(("FLOAT", "DOUBLE", "DECIMAL"))
+    value = f"trunc(#{i})" if is_cut else f"#{i}"
     name = field.name.replace('"', '""')
     return f'CAST({value} AS {dialect.duckdb_type(type_names(field.type)[1])}) AS "{name}"'
 
@@ -188,7 +192,8 @@ class _Counted:
     def origins(self, query):
         """Where the columns come from."""
         statement = self._result.statement
-        return lineage.facet(query, self._shape.schema.names, self._result.questions, statement.catalog, statement.schema)
+        names = self._shape.schema.names
+        return lineage.facet(query, names, self._result.questions, statement.catalog, statement.schema)
 
     def __iter__(self):
         for batch in self._result.batches:
@@ -205,7 +210,8 @@ class _Counted:
 
 
 def create(engine, statement, tree):
-    """CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(columns)] [USING DELTA] [PARTITIONED BY] [TBLPROPERTIES] [AS query]."""
+    """CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(columns)] [USING DELTA] [PARTITIONED BY (columns)]
+    [TBLPROPERTIES (...)] [AS query]."""
     _only(tree, "this", "kind", "replace", "expression", "exists", "properties", "with_")
     if tree.args.get("kind") != "TABLE":
         raise unsupported(f"CREATE {tree.args.get('kind')}")
@@ -216,7 +222,8 @@ def create(engine, statement, tree):
     if target.exists and not replace:
         if tree.args.get("exists"):
             return _changed("CREATE", target, 0, [])
-        raise StatementError("TABLE_OR_VIEW_ALREADY_EXISTS", f"The table {dialect.show_name(target.name)} is there already. "
+        name = dialect.show_name(target.name)
+        raise StatementError("TABLE_OR_VIEW_ALREADY_EXISTS", f"The table {name} is there already. "
                              "Choose another name, drop it, or write CREATE OR REPLACE TABLE.", target.at)
     if target.exists and options["properties"]:
         raise unsupported("CREATE OR REPLACE of a table that is there, with TBLPROPERTIES,", "drop it first")
@@ -332,7 +339,8 @@ def _assignments(tree, schema):
         if not isinstance(assignment, exp.EQ) or not isinstance(column, exp.Column):
             raise unsupported("SET of anything but a column")
         if column.name.lower() not in known:
-            raise StatementError("UNRESOLVED_COLUMN", f"The table has no column `{column.name}`.", dialect.place(column))
+            raise StatementError("UNRESOLVED_COLUMN", f"The table has no column `{column.name}`.",
+                                 dialect.place(column))
         values[column.name.lower()] = assignment.expression
     return values
 
@@ -347,7 +355,8 @@ class _Rewrite:
         self.table = tree.this
         self.target = Target(engine, statement, tree.this).must_exist()
         if self.target.is_policed:
-            raise unsupported(f"{kind} on {self.target.full_name}, which has a row filter or column masks,", at=self.target.at)
+            raise unsupported(f"{kind} on {self.target.full_name}, which has a row filter or column masks,",
+                              at=self.target.at)
 
     def run(self, hit, columns, keep):
         target = self.target
@@ -355,7 +364,7 @@ class _Rewrite:
             store = target.open("write")
             schema = native.Snapshot(store).schema
             transaction = native.Transaction(store, schema, mode="overwrite", table_name=target.full_name,
-                                             app_id=target.key, engine="isthmus-warehouse")
+                                             app_id=target.key, engine=ENGINE)
             if transaction.is_noop:
                 return self._done(0)
         selected = list(columns(schema))
