@@ -101,13 +101,15 @@ static void test_catalog_vend__policies_allow_one_prefix(void **state)
     (void)state;
     assert_policy("s3://b/a/t", false,
                   "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\"],"
-                  "\"Resource\":\"arn:aws:s3:::b/a/t/*\"},{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],"
-                  "\"Resource\":\"arn:aws:s3:::b\",\"Condition\":{\"StringLike\":{\"s3:prefix\":[\"a/t\",\"a/t/*\"]}}}]}");
+                  "\"Resource\":[\"arn:aws:s3:::b/a/t/*\",\"arn:aws:s3:::b/a/t\"]},"
+                  "{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],"
+                  "\"Resource\":[\"arn:aws:s3:::b\"],"
+                  "\"Condition\":{\"StringLike\":{\"s3:prefix\":[\"a/t\",\"a/t/*\"]}}}]}");
     assert_policy("s3://b", true,
                   "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\","
                   "\"s3:PutObject\",\"s3:DeleteObject\",\"s3:AbortMultipartUpload\",\"s3:ListMultipartUploadParts\"],"
-                  "\"Resource\":\"arn:aws:s3:::b/*\"},{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],"
-                  "\"Resource\":\"arn:aws:s3:::b\"}]}");
+                  "\"Resource\":[\"arn:aws:s3:::b/*\"]},{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],"
+                  "\"Resource\":[\"arn:aws:s3:::b\"]}]}");
     static const char *const wild[] = {"s3://b/a*", "s3://b/a%2A", "s3://b/?", "s3://b/${aws:username}"};
     ist_error err = IST_ERROR_INIT;
     ist__cloud_location where;

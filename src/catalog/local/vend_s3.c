@@ -10,15 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* @param also a second resource; NULL: none */
 static yyjson_mut_val *add_statement(yyjson_mut_doc *doc, yyjson_mut_val *statements, const char *const *actions,
-                                     const char *resource)
+                                     const char *resource, const char *also)
 {
     yyjson_mut_val *statement = yyjson_mut_arr_add_obj(doc, statements);
     yyjson_mut_obj_add_str(doc, statement, "Effect", "Allow");
     yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, statement, "Action");
     for (; *actions; actions++)
         yyjson_mut_arr_add_str(doc, list, *actions);
-    yyjson_mut_obj_add_strcpy(doc, statement, "Resource", resource);
+    yyjson_mut_val *resources = yyjson_mut_obj_add_arr(doc, statement, "Resource");
+    yyjson_mut_arr_add_strcpy(doc, resources, resource);
+    if (also)
+        yyjson_mut_arr_add_strcpy(doc, resources, also);
     return statement;
 }
 
@@ -27,7 +31,7 @@ static ist_status add_listing(yyjson_mut_doc *doc, yyjson_mut_val *statements, c
                               const char *bucket, ist_error *err)
 {
     static const char *const actions[] = {"s3:ListBucket", NULL};
-    yyjson_mut_val *statement = add_statement(doc, statements, actions, bucket);
+    yyjson_mut_val *statement = add_statement(doc, statements, actions, bucket, NULL);
     ist_buffer below = IST_BUFFER_INIT;
     if (!where->key[0])
         return IST_OK;
@@ -47,7 +51,7 @@ ist_status ist__vend_s3_policy(const ist__cloud_location *where, bool write, ist
     static const char *const reading[] = {"s3:GetObject", NULL};
     static const char *const writing[] = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
                                           "s3:ListMultipartUploadParts", NULL};
-    ist_buffer objects = IST_BUFFER_INIT, bucket = IST_BUFFER_INIT;
+    ist_buffer folder = IST_BUFFER_INIT, objects = IST_BUFFER_INIT, bucket = IST_BUFFER_INIT;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     ist_status status;
@@ -61,13 +65,16 @@ ist_status ist__vend_s3_policy(const ist__cloud_location *where, bool write, ist
         goto done;
     }
     IST_TRY_GOTO(ist_buffer_printf(&bucket, err, "arn:aws:s3:::%s", where->bucket));
-    IST_TRY_GOTO(ist_buffer_printf(&objects, err, "%s/%s%s*", bucket.data, where->key, where->key[0] ? "/" : ""));
-    add_statement(doc, statements, write ? writing : reading, objects.data);
+    IST_TRY_GOTO(ist_buffer_printf(&folder, err, "%s/%s", bucket.data, where->key));
+    IST_TRY_GOTO(ist_buffer_printf(&objects, err, "%s%s*", folder.data, where->key[0] ? "/" : ""));
+    /* Hadoop looks for an object of the folder's own name first, and takes "forbidden" for the end of it. */
+    add_statement(doc, statements, write ? writing : reading, objects.data, where->key[0] ? folder.data : NULL);
     IST_TRY_GOTO(add_listing(doc, statements, where, bucket.data, err));
     status = ist__json_finish(doc, out, err);
     doc = NULL;
 done:
     yyjson_mut_doc_free(doc);
+    ist_buffer_free(&folder);
     ist_buffer_free(&objects);
     ist_buffer_free(&bucket);
     return status;
