@@ -299,6 +299,38 @@ static void test_server_access__row_filters(void **state)
     assert_http(200, vend(f, NULL, id, "READ"));
 }
 
+/* Set when a table is made, or later; by whoever administers it alone. */
+static void test_server_access__column_masks(void **state)
+{
+    fixture *f = *state;
+    char id[40];
+    table_id(f, id);
+    static const char masked[] =
+        "{\"columns\":[{\"name\":\"id\",\"type_text\":\"bigint\",\"type_name\":\"LONG\",\"position\":0,"
+        "\"type_json\":\"{\\\"name\\\":\\\"id\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,"
+        "\\\"metadata\\\":{}}\",\"nullable\":true,"
+        "\"mask\":{\"function_name\":\"main.default.hide\"}}]}";
+    assert_http(200, ask(f, NULL, "PATCH", UC "/tables/main.default.t", masked));
+    assert_http(200, ask(f, NULL, "GET", UC "/tables/main.default.t", NULL));
+    assert_non_null(strstr(f->body.data, "main.default.hide"));
+    assert_http(403, vend(f, NULL, id, "READ"));
+    assert_non_null(strstr(f->body.data, "mask on its column id"));
+    grant(f, "catalog/main", "USE CATALOG");
+    grant(f, "catalog/main", "USE SCHEMA");
+    grant(f, "catalog/main", "MODIFY");
+    assert_http(403, ask(f, f->alice, "PATCH", UC "/tables/main.default.t", "{\"columns\":[]}"));
+    assert_http(200, ask(f, NULL, "PATCH", UC "/tables/main.default.t", "{\"columns\":[]}"));
+    assert_http(200, vend(f, NULL, id, "READ"));
+
+    char body[1024];
+    snprintf(body, sizeof body, "{\"name\":\"hidden\",\"catalog_name\":\"main\",\"schema_name\":\"default\","
+             "\"table_type\":\"EXTERNAL\",\"data_source_format\":\"DELTA\",\"storage_location\":\"file:///tmp/hidden\","
+             "%s", masked + 1);
+    assert_http(200, ask(f, NULL, "POST", UC "/tables", body));
+    take(f, "/table_id", id, sizeof id);
+    assert_http(403, vend(f, NULL, id, "READ"));
+}
+
 static void test_server_access__audit(void **state)
 {
     fixture *f = *state;
@@ -459,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_server_access__owners_and_groups, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__tokens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__row_filters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_server_access__column_masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__audit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__races_have_one_winner, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_server_access__pages_of_what_is_granted, set_up, tear_down),

@@ -66,6 +66,17 @@ static ist_status check_dependency(ist__creation *c, yyjson_val *dependency, ist
                          full_name);
 }
 
+/* The first column with a mask; NULL where there is none. */
+static const char *first_masked(yyjson_val *columns)
+{
+    yyjson_val *column;
+    size_t i, count;
+    yyjson_arr_foreach(columns, i, count, column)
+        if (yyjson_is_obj(yyjson_obj_get(column, "mask")))
+            return yyjson_get_str(yyjson_obj_get(column, "name"));
+    return NULL;
+}
+
 /* What a view is made of; *dependencies is malloc. */
 static ist_status read_view(ist__creation *c, const char *type, const char **definition, char **dependencies,
                             ist_error *err)
@@ -108,27 +119,17 @@ static ist_status insert_table(ist__creation *c, ist_error *err)
     status = ist__db_run(c->db,
                          "INSERT INTO tables (id, parent_id, name, comment, properties, owner, created_at, created_by,"
                          " updated_at, updated_by, table_type, data_source_format, columns, storage_location,"
-                         " view_definition, view_dependencies)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13)",
-                         NULL, err, "ttttttitttttt", c->id, ist__chain_id(&c->parent), c->name, c->comment,
+                         " view_definition, view_dependencies, masked)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                         NULL, err, "ttttttittttttt", c->id, ist__chain_id(&c->parent), c->name, c->comment,
                          c->properties ? c->properties : "{}", c->session->who->name, c->now, type, format,
-                         columns ? columns : "[]", location.data ? location.data : "", definition, dependencies);
+                         columns ? columns : "[]", location.data ? location.data : "", definition, dependencies,
+                         first_masked(yyjson_obj_get(c->root, "columns")));
 done:
     free(columns);
     free(dependencies);
     ist_buffer_free(&location);
     return status;
-}
-
-/* The first column with a mask; NULL where there is none. */
-static const char *first_masked(yyjson_val *columns)
-{
-    yyjson_val *column;
-    size_t i, count;
-    yyjson_arr_foreach(columns, i, count, column)
-        if (yyjson_is_obj(yyjson_obj_get(column, "mask")))
-            return yyjson_get_str(yyjson_obj_get(column, "name"));
-    return NULL;
 }
 
 /* Only who administers the table sets a mask or takes one away. */
