@@ -54,6 +54,11 @@ build/jars/.ready: jvm/pom.xml | system
 	@mvn -q -B -f jvm/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/jars
 	@touch $@
 
+build/s3a/.ready: python/tests/clients/hadoop-aws.xml | system
+	@echo "Fetching hadoop-aws"
+	@mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/s3a
+	@touch $@
+
 # Another DuckDB than the one in .venv: the last whose extensions for Delta and Unity Catalog are packages.
 build/duckdb/.ready: python/requirements-duckdb.txt | .venv/.ready
 	@.venv/bin/pip install --quiet --disable-pip-version-check --target build/duckdb --upgrade -r $<
@@ -86,7 +91,8 @@ build/emulators/.ready: | .venv/.ready
 	@npm install --prefix build/emulators --silent --no-audit --no-fund $(EMULATORS_NPM) >>build/emulators/log 2>&1
 	@touch $@
 
-check: build build/asan/build.ninja build/tsan/build.ninja build/duckdb/.ready build/emulators/.ready
+check: build build/asan/build.ninja build/tsan/build.ninja build/duckdb/.ready build/emulators/.ready \
+  build/s3a/.ready
 	@python tests/check.py
 
 asan tsan: %: build/%/build.ninja

@@ -8,9 +8,12 @@ import sys
 import urllib.request
 
 import deltalake
+import emulators
 import pyarrow as pa
+import pyarrow.fs
 import pyspark
 import pytest
+import serving
 
 import isthmus
 
@@ -18,6 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CLIENTS = pathlib.Path(__file__).parent / "clients"
 JARS = pathlib.Path(os.environ.get("ISTHMUS_JARS", ROOT / "build/jars"))
 SPARK_JARS = pathlib.Path(pyspark.__file__).parent / "jars"
+S3_JARS = ROOT / "build/s3a"  # hadoop-aws (Makefile)
 DUCKDB = ROOT / "build/duckdb"  # a DuckDB whose extensions for Delta and Unity Catalog can be had (Makefile)
 
 
@@ -172,3 +176,115 @@ def test_duckdb(server, name):
                 env={"PYTHONPATH": str(DUCKDB), "HOME": os.environ["ISTHMUS_HOME"]})
     assert json.loads(found) == [[1, "a"], [2, "b"], [3, None], [4, "d"]]
     assert deltalake.DeltaTable(folder(server, name)).version() == 1
+
+
+# ---- Tables in S3 ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """A server that gives credentials for an S3, with a schema main.cloud whose tables are there."""
+    home = tmp_path_factory.mktemp("s3")
+    with emulators.minio(home) as endpoint:
+        config = home / "storage.json"
+        config.write_text(json.dumps({"locations": [
+            {"url": f"s3://{emulators.BUCKET}", "endpoint": endpoint, "region": "us-east-1",
+             "access_key_id": emulators.S3_USER, "secret_access_key": emulators.S3_PASSWORD,
+             "role_arn": "arn:minio:iam:::role/isthmus"}]}))
+        config.chmod(0o600)
+        server = serving.Server(home, "--storage-config", str(config))
+        server.endpoint = endpoint
+        server.client().done("POST", "/schemas", {"catalog_name": "main", "name": "cloud",
+                                                  "storage_root": f"s3://{emulators.BUCKET}/managed"})
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3_table(s3, request):
+    """A table of three rows in S3, made by Isthmus: (its name, its location)."""
+    name = f"main.cloud.{request.node.name.partition('[')[0]}"
+    catalog, schema, short = name.split(".")
+    location = f"s3://{emulators.BUCKET}/tables/{short}"
+    column = {"name": "id", "type_text": "bigint", "type_name": "LONG", "position": 0, "nullable": True,
+              "type_json": '{"name":"id","type":"long","nullable":true,"metadata":{}}'}
+    s3.client().done("POST", "/tables", {"catalog_name": catalog, "schema_name": schema, "name": short, "columns": [column],
+                                         "table_type": "EXTERNAL", "data_source_format": "DELTA",
+                                         "storage_location": location})
+    script = f"import isthmus; isthmus.write_deltalake({name!r}, {{'id': [1, 2, 3]}})"
+    run(sys.executable, "-c", script, env=without_keys(ISTHMUS_CATALOG=s3.url, ISTHMUS_TOKEN=s3.token))
+    return name, location
+
+
+def without_keys(**more):
+    """An environment that has no keys of a cloud, but these variables."""
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("AWS_")}, **more}
+
+
+def s3_rows(s3, location):
+    """(version, rows) of a table by somebody who has all keys."""
+    table = deltalake.DeltaTable(location, storage_options={
+        "aws_access_key_id": emulators.S3_USER, "aws_secret_access_key": emulators.S3_PASSWORD,
+        "aws_endpoint": s3.endpoint, "aws_region": "us-east-1", "aws_allow_http": "true"})
+    return table.version(), sorted(table.to_pyarrow_table().to_pylist(), key=lambda row: row["id"])
+
+
+def test_spark_in_s3_by_unitycatalog_hadoop(s3):
+    """The providers of unitycatalog-hadoop 0.6.0 ask for the credentials, for Hadoop's S3A."""
+    location = f"s3://{emulators.BUCKET}/tables/by_spark"
+    seen = run(sys.executable, CLIENTS / "spark_s3_client.py", S3_JARS, s3.url, s3.token, "main.cloud", location,
+               env=without_keys(ISTHMUS_JARS=str(JARS)))
+    assert json.loads(seen.splitlines()[-1]) == {"plain": [[2, "b"]], "managed": [[2, "b"]]}
+    assert s3_rows(s3, location) == (2, [{"id": 2, "word": "b"}])
+    script = "import isthmus; print(isthmus.Table('main.cloud.managed').to_arrow().to_pylist())"
+    ours = run(sys.executable, "-c", script, env=without_keys(ISTHMUS_CATALOG=s3.url, ISTHMUS_TOKEN=s3.token))
+    assert ours.strip() == "[{'id': 2, 'word': 'b'}]"
+
+
+def test_ray_unity_catalog_connector(s3, s3_table, cluster, monkeypatch):
+    """Ray's own DatabricksUnityCatalog. It knows S3 at Amazon's address only, so the emulator's is put in here: without
+    that its workers look for bucket.s3.us-east-1.amazonaws.com again and again, which looks as if they hung."""
+    from ray.data import DatabricksUnityCatalog
+
+    def at_the_emulator(self, aws):
+        return pyarrow.fs.S3FileSystem(access_key=aws.access_key_id, secret_key=aws.secret_access_key,
+                                       session_token=aws.session_token, region=self.region,
+                                       endpoint_override=s3.endpoint)
+
+    monkeypatch.setattr(DatabricksUnityCatalog, "_build_s3_filesystem", at_the_emulator)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)  # delta-rs, inside Ray, goes by these
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(key, "")  # Ray sets them
+    name, location = s3_table
+    catalog = DatabricksUnityCatalog(url=s3.url, token=s3.token, region="us-east-1")
+    assert cluster.data.read_delta(name, catalog=catalog).sum("id") == 6
+    cluster.data.from_items([{"id": 4}, {"id": 5}]).write_delta(name, catalog=catalog)
+    assert cluster.data.read_delta(name, catalog=catalog).sum("id") == 15
+    monkeypatch.undo()
+    assert s3_rows(s3, location) == (1, [{"id": i} for i in range(1, 6)])
+
+
+DELTA_RS = """
+import deltalake, pyarrow, sys
+name = sys.argv[1]
+assert deltalake.DeltaTable(name).to_pyarrow_table().num_rows == 3
+deltalake.write_deltalake(name, pyarrow.table({"id": [4]}), mode="append")
+"""
+
+
+def test_delta_rs_by_uc_url(s3, s3_table):
+    """delta-rs 1.6.6 opens uc://, and now and then waits for ever in itself once it has the server's answers: it is asked
+    again then."""
+    name, location = s3_table
+    environment = without_keys(UNITY_WORKSPACE_URL=s3.url, UNITY_ACCESS_TOKEN=s3.token, UNITY_ALLOW_HTTP_URL="true",
+                               AWS_ENDPOINT_URL=s3.endpoint, AWS_ALLOW_HTTP="true", AWS_REGION="us-east-1")
+    for _ in range(10):
+        try:
+            done = subprocess.run([sys.executable, "-c", DELTA_RS, f"uc://{name}"], env=environment, capture_output=True,
+                                  text=True, timeout=15)
+            break
+        except subprocess.TimeoutExpired:
+            assert s3_rows(s3, location)[0] == 0
+    assert done.returncode == 0, done.stderr
+    assert s3_rows(s3, location) == (1, [{"id": i} for i in range(1, 5)])

@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import concurrent.futures
 import json
 import os
 import pickle
@@ -92,6 +93,40 @@ def test_many_processes_without_a_daemon(services, name, tmp_path):
     snapshot = isthmus.Table(name).snapshot()
     assert (snapshot.version, snapshot.rows) == (32, 33)
     assert_published(name)
+
+
+def test_ray_the_command_line_and_spark_at_once(cluster, spark, name, tmp_path):
+    """32 writers: 20 Ray tasks by way of the daemon, 8 processes for themselves, 4 threads of Spark."""
+    import ray
+
+    create(name)
+    spark.table(name).count()
+
+    @ray.remote(num_cpus=0.1, max_retries=0)
+    def by_ray(i):
+        import isthmus
+
+        for n in range(2):
+            isthmus.write_deltalake(name, {"task": [i], "n": [n]})
+
+    def by_process(i):
+        for n in range(2):
+            rows = tmp_path / f"{i}-{n}.csv"
+            rows.write_text(f"task,n\n{i},{n}\n")
+            subprocess.run([isthmus.services.binary(), "table", "append", name, rows, "--direct"], check=True, timeout=200)
+
+    def by_spark(i):
+        for n in range(2):
+            spark.sql(f"INSERT INTO {name} VALUES ({i}, {n})")
+
+    with concurrent.futures.ThreadPoolExecutor(12) as threads:
+        others = [threads.submit(by_process, i) for i in range(20, 28)] + [threads.submit(by_spark, i) for i in range(28, 32)]
+        ray.get([by_ray.remote(i) for i in range(20)])
+        [other.result() for other in others]
+    rows = isthmus.Table(name).to_arrow().to_pylist()
+    assert sorted((row["task"], row["n"]) for row in rows) == [(-1, 0)] + [(i, n) for i in range(32) for n in range(2)]
+    assert_published(name)
+    assert spark.table(name).count() == 65
 
 
 def test_overwrite_merge_and_ray_data(cluster, spark, name):

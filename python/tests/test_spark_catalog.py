@@ -4,7 +4,11 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -286,6 +290,15 @@ def test_catalog_managed_table_as_select_and_replaced(spark, name):
     assert info(name) is None
 
 
+@pytest.mark.parametrize("statement", ["OPTIMIZE {}", "REORG TABLE {} APPLY (PURGE)", "VACUUM {}"])
+def test_delta_does_not_maintain_catalog_managed_tables(spark, name, statement):
+    """Delta's own rule (jvm/README.md): that is the server's work. Nothing is written."""
+    spark.sql(f"CREATE TABLE {name} (id INT) {MANAGED}")
+    with pytest.raises(Exception, match="DELTA_UNSUPPORTED_CATALOG_MANAGED_TABLE_OPERATION"):
+        spark.sql(statement.format(name)).collect()
+    assert spark.sql(f"DESCRIBE HISTORY {name}").count() == 1
+
+
 def test_catalog_managed_table_is_refused_elsewhere(spark, name, tmp_path):
     with pytest.raises(AnalysisException, match="at a LOCATION of its own cannot be catalog-managed"):
         spark.sql(f"CREATE TABLE {name} (id INT) LOCATION '{tmp_path}/t' {MANAGED}")
@@ -482,6 +495,82 @@ def test_grants(spark, ann, name, properties):
     with pytest.raises(AnalysisException):
         ann.table(name).collect()
     assert spark.table(name).count() == 2
+
+
+@pytest.mark.parametrize("policy, says", [
+    ({"row_filter": {"function_name": "main.tests.mine", "input_column_names": ["id"]}}, "row filter.*main.tests.mine"),
+    ({"columns": [{"name": "id", "type_text": "int", "type_name": "INT", "position": 0, "nullable": True,
+                   "type_json": '{"name":"id","type":"integer","nullable":true,"metadata":{}}',
+                   "mask": {"function_name": "main.tests.hide"}}]}, "mask on its column id"),
+])
+def test_filtered_and_masked_tables(session, name, policy, says):
+    """Spark reads files, past filters and masks: it gets none, whoever asks, and is told where to ask instead."""
+    session.sql(f"CREATE TABLE {name} (id INT)")
+    session.sql(f"INSERT INTO {name} VALUES (1)")
+    ask("PATCH", f"/api/2.1/unity-catalog/tables/{name}", policy)
+    for statement in (f"SELECT * FROM {name}", f"INSERT INTO {name} VALUES (2)", f"DELETE FROM {name}"):
+        with pytest.raises(AnalysisException, match=f"{name}.*{says}.*by SQL"):
+            session.sql(statement).collect()
+
+
+OTHER_USER = """
+import json, os, sys
+import pyspark.sql
+import isthmus.spark
+name, schema, folder = sys.argv[1:]
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+spark = (isthmus.spark.builder().master("local[1]").config("spark.ui.enabled", "false")
+         .config("spark.driver.memory", "600m").config("spark.sql.shuffle.partitions", "1")
+         .config("spark.databricks.delta.snapshotPartitions", "1")
+         .config("spark.sql.warehouse.dir", folder + "/warehouse").getOrCreate())
+def tell(statement):
+    try:
+        return [list(row) for row in spark.sql(statement).collect()]
+    except Exception as error:
+        return str(error)[:600]
+try:
+    os.listdir(folder + "/../secret")
+    seen = {"direct": "listed"}
+except PermissionError:
+    seen = {"direct": "refused"}
+seen["read"] = tell(f"SELECT * FROM {name}")
+seen["refused"] = tell(f"INSERT INTO {name} VALUES (2, 'b')")
+for table in (f"{schema}.other_plain", f"{schema}.other_managed"):
+    managed = "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')" if table.endswith("managed") else ""
+    seen[table] = [tell(f"CREATE TABLE {table} (id INT) {managed}"), tell(f"INSERT INTO {table} VALUES (1), (2)"),
+                   tell(f"DELETE FROM {table} WHERE id = 1"), tell(f"SELECT * FROM {table}")]
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_spark_of_another_user(spark, ann, name, schema, tmp_path):
+    """Its user may not touch the server's files: they come and go through the file gateway, as far as grants allow."""
+    spark.sql(f"CREATE TABLE {name} (id INT, word STRING)")
+    spark.sql(f"INSERT INTO {name} VALUES (1, 'a')")
+    os.chmod(os.environ["ISTHMUS_HOME"], 0o700)
+    ann.grant("catalog", "main", "USE_CATALOG")
+    ann.grant("schema", schema, "USE_SCHEMA", "CREATE_TABLE")
+    ann.grant("table", name, "SELECT")
+    home = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+    (home / "work").mkdir()
+    (home / "secret").mkdir(mode=0o700)
+    home.chmod(0o755)
+    os.chown(home / "work", 65534, 65534)
+    environment = {**os.environ, "ISTHMUS_CATALOG": server()[0], "ISTHMUS_HOME": "/nonexistent", "HOME": str(home / "work"),
+                   "ISTHMUS_TOKEN": ann.conf.get("spark.sql.catalog.main.token")}
+    done = subprocess.run([sys.executable, "-c", OTHER_USER, name, schema, str(home / "work")], env=environment,
+                          cwd=home / "work", capture_output=True, text=True, timeout=240)
+    shutil.rmtree(home)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen.pop("direct") == "refused"
+    assert seen.pop("read") == [[1, "a"]]
+    assert "MODIFY" in seen.pop("refused")
+    assert len(seen) == 2 and all(told == [[], [], [[1]], [[2]]] for told in seen.values()), seen
+    assert rows(spark, f"SELECT * FROM {schema}.other_managed") == [(2,)]
 
 
 # ---- lineage ---------------------------------------------------------------------------------------------------------
