@@ -4,11 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -511,66 +507,6 @@ def test_filtered_and_masked_tables(session, name, policy, says):
     for statement in (f"SELECT * FROM {name}", f"INSERT INTO {name} VALUES (2)", f"DELETE FROM {name}"):
         with pytest.raises(AnalysisException, match=f"{name}.*{says}.*by SQL"):
             session.sql(statement).collect()
-
-
-OTHER_USER = """
-import json, os, sys
-import pyspark.sql
-import isthmus.spark
-name, schema, folder = sys.argv[1:]
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-spark = (isthmus.spark.builder().master("local[1]").config("spark.ui.enabled", "false")
-         .config("spark.driver.memory", "600m").config("spark.sql.shuffle.partitions", "1")
-         .config("spark.databricks.delta.snapshotPartitions", "1")
-         .config("spark.sql.warehouse.dir", folder + "/warehouse").getOrCreate())
-def tell(statement):
-    try:
-        return [list(row) for row in spark.sql(statement).collect()]
-    except Exception as error:
-        return str(error)[:600]
-try:
-    os.listdir(folder + "/../secret")
-    seen = {"direct": "listed"}
-except PermissionError:
-    seen = {"direct": "refused"}
-seen["read"] = tell(f"SELECT * FROM {name}")
-seen["refused"] = tell(f"INSERT INTO {name} VALUES (2, 'b')")
-for table in (f"{schema}.other_plain", f"{schema}.other_managed"):
-    managed = "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')" if table.endswith("managed") else ""
-    seen[table] = [tell(f"CREATE TABLE {table} (id INT) {managed}"), tell(f"INSERT INTO {table} VALUES (1), (2)"),
-                   tell(f"DELETE FROM {table} WHERE id = 1"), tell(f"SELECT * FROM {table}")]
-print(json.dumps(seen))
-"""
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_spark_of_another_user(spark, ann, name, schema, tmp_path):
-    """Its user may not touch the server's files: they come and go through the file gateway, as far as grants allow."""
-    spark.sql(f"CREATE TABLE {name} (id INT, word STRING)")
-    spark.sql(f"INSERT INTO {name} VALUES (1, 'a')")
-    os.chmod(os.environ["ISTHMUS_HOME"], 0o700)
-    ann.grant("catalog", "main", "USE_CATALOG")
-    ann.grant("schema", schema, "USE_SCHEMA", "CREATE_TABLE")
-    ann.grant("table", name, "SELECT")
-    home = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
-    (home / "work").mkdir()
-    (home / "secret").mkdir(mode=0o700)
-    home.chmod(0o755)
-    os.chown(home / "work", 65534, 65534)
-    environment = {**os.environ, "ISTHMUS_CATALOG": server()[0], "ISTHMUS_HOME": "/nonexistent", "HOME": str(home / "work"),
-                   "ISTHMUS_TOKEN": ann.conf.get("spark.sql.catalog.main.token")}
-    done = subprocess.run([sys.executable, "-c", OTHER_USER, name, schema, str(home / "work")], env=environment,
-                          cwd=home / "work", capture_output=True, text=True, timeout=240)
-    shutil.rmtree(home)
-    assert done.returncode == 0, done.stderr[-3000:]
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen.pop("direct") == "refused"
-    assert seen.pop("read") == [[1, "a"]]
-    assert "MODIFY" in seen.pop("refused")
-    assert len(seen) == 2 and all(told == [[], [], [[1]], [[2]]] for told in seen.values()), seen
-    assert rows(spark, f"SELECT * FROM {schema}.other_managed") == [(2,)]
 
 
 # ---- lineage ---------------------------------------------------------------------------------------------------------
