@@ -16,11 +16,14 @@ static int count_workers(warehouses *w, pid_t *first)
     return count;
 }
 
-static void wait_running(const ist__statement *s)
+static void wait_running(warehouses *w, ist__statement *s)
 {
-    for (int i = 0; i < 500 && s->state != IST__RUNNING; i++)
+    ask(w, s);
+    for (int i = 0; i < 500 && strcmp(text_at(w, "/status/state"), "PENDING") == 0; i++) {
         pause_ms(20);
-    assert_int_equal(s->state, IST__RUNNING);
+        ask(w, s);
+    }
+    expect_text(w, "/status/state", "RUNNING");
 }
 
 static void test_warehouse_supervisor__runs_statements(void **state)
@@ -148,8 +151,8 @@ static void test_warehouse_supervisor__cancel(void **state)
     warehouses *w = *state;
     ist__statement *running = submit(w, "sleep 60", NULL), *stubborn = submit(w, "hang", NULL);
     ist__statement *waiting = submit(w, "sleep 60", NULL);
-    wait_running(running);
-    wait_running(stubborn);
+    wait_running(w, running);
+    wait_running(w, stubborn);
     ask(w, waiting);
     expect_text(w, "/status/state", "PENDING"); /* there are two workers */
     ist__statement_cancel(waiting);
@@ -173,7 +176,7 @@ static void test_warehouse_supervisor__waits(void **state)
 {
     warehouses *w = *state;
     ist__statement *s = submit(w, "sleep 2", NULL);
-    wait_running(s);
+    wait_running(w, s);
     assert_true(ist__statement_wait(s, 300, note_woken, w));
     wait_woken(w, 1);
     ask(w, s);
@@ -264,8 +267,8 @@ static void test_warehouse_supervisor__ten_thousand_wait(void **state)
     ist__statement **all = calloc(MANY, sizeof *all), *s;
     /* The first ones hold both workers. */
     ist__statement *first = submit(w, "sleep 60", NULL), *second = submit(w, "sleep 60", NULL);
-    wait_running(first);
-    wait_running(second);
+    wait_running(w, first);
+    wait_running(w, second);
     for (int i = 0; i < MANY; i++)
         all[i] = submit(w, "rows 1", NULL);
     static const char body[] = "{\"warehouse_id\":\"embedded\",\"statement\":\"rows 1\"}";
@@ -291,7 +294,7 @@ static void test_warehouse_supervisor__halts_and_goes_on(void **state)
 {
     warehouses *w = *state;
     ist__statement *s = submit(w, "sleep 60", NULL);
-    wait_running(s);
+    wait_running(w, s);
     assert_ok(ist__warehouse_stop(w->all, "embedded", &w->err), w->err);
     expect_state(w, s, "CANCELED");
     ist__statement_release(s);
@@ -325,7 +328,7 @@ static void test_warehouse_supervisor__leaves_nothing(void **state)
     pid_t pid = 0;
     char path[4200];
     ist__statement *s = submit(w, "hang", NULL);
-    wait_running(s);
+    wait_running(w, s);
     count_workers(w, &pid);
     snprintf(path, sizeof path, "%s", w->all->results_dir);
     stop_warehouses(w);
