@@ -1,10 +1,10 @@
 """Side-by-side figures on this machine: each way beside its peer, in one run, on the same data.
 
     make bench                       # all, writes bench/results.json and docs/bench.png
-    python bench/bench.py appends    # one of: from_spark, to_table, appends, scan, catalog
+    python bench/bench.py appends    # one of: from_spark, to_table, appends, scan, catalog, warehouse
     python bench/bench.py --runs 5   # more repeats (default 3; the median of the repeats' ratios is reported)
 
-The data of all but `catalog` (catalog.py) is 10 million rows: long, two doubles, 16-character string, timestamp (524 MB
+The data of all but `catalog` and `warehouse` is 10 million rows: long, two doubles, 16-character string, timestamp (524 MB
 as Arrow). Ways of one section take turns within every repeat, so that a slow moment of the machine meets them all.
 """
 
@@ -20,6 +20,7 @@ import time
 
 import catalog
 import scan
+import warehouse
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROWS = 10_000_000
@@ -236,7 +237,8 @@ def bench_appends(folder, runs, tasks=100):
 
 
 SECTIONS = {"from_spark": bench_from_spark, "to_table": bench_to_table, "appends": bench_appends,
-            "scan": scan.bench_scan, "catalog": catalog.bench_catalog}
+            "scan": scan.bench_scan, "catalog": catalog.bench_catalog,
+            "warehouse": warehouse.bench_warehouse}
 PLOTTED = ("from_spark", "to_table", "appends")
 
 

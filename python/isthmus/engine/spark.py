@@ -1,0 +1,266 @@
+"""The Spark engine: statements go to a Spark Connect endpoint as they are, and Arrow batches come back.
+
+The endpoint is somebody's Spark with the isthmus-spark jar. Each statement has a session of its own, whose catalogs are
+the server's with the statement's own token: what it reads and writes, it does as its user. Before that the statement is
+parsed here, every table in it is asked of the server, and what would reach past the catalog is refused by name: files by
+path, functions that call Java or the network, scripts, tables with row filters or masks, which Spark would read around.
+"""
+
+import contextlib
+import re
+import socket
+import urllib.parse
+
+try:
+    import pyspark
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect import functions as F
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from sqlglot import exp
+except ImportError as error:
+    raise ImportError(f"the Spark engine needs {error.name}: pip install 'isthmus[warehouse]' 'pyspark[connect]'") from None
+
+import pyarrow as pa
+
+from isthmus.catalog import Catalog
+from isthmus.engine import commands, dialect
+from isthmus.engine.errors import StatementError, cancelled
+from isthmus.engine.planner import has_policy, not_found
+
+CATALOG = "io.isthmus.spark.IsthmusCatalog"
+CONNECT_SECONDS = 10
+RETRIES = 4  # of a call to the endpoint, besides the first; some 4 seconds
+READS = (exp.Query, exp.Values)
+WRITES = {exp.Insert: "MODIFY", exp.Update: "MODIFY", exp.Delete: "MODIFY", exp.Merge: "MODIFY", exp.Create: "CREATE",
+          exp.Drop: "MODIFY"}
+REACHING = {"java_method", "reflect", "try_reflect", "read_files", "read_kafka", "read_statestore", "http_request", "ai_query",
+            "secret", "try_secret", "load_file", "sql_keywords", "python_udtf"}
+REACHING_PARTS = {exp.QueryTransform: "TRANSFORM ... USING", exp.LocationProperty: "LOCATION", exp.Directory: "INSERT ... DIRECTORY"}
+
+
+class Engine:
+    def __init__(self, hello):
+        self.version = f"spark connect {pyspark.__version__}"
+        self.host = hello["catalog"]
+        self.url = hello["spark_url"]
+        self._run = None
+
+    def warm_up(self):
+        dialect.parse("SELECT 1")
+
+    def interrupt(self):
+        run = self._run
+        if run is not None:
+            run.interrupt()
+
+    def execute(self, statement):
+        tree = dialect.parse(statement.statement)
+        if isinstance(tree, exp.Describe):
+            return commands.describe(statement, tree)
+        if isinstance(tree, exp.Command) and tree.name.upper() == "SHOW":
+            return commands.show(statement, tree, Catalog(self.host["host"], token=statement.token,
+                                                          ca_file=self.host.get("ca_file")))
+        names = Names(statement, tree)
+        names.check()
+        run = self._run = Run(self, statement, names)
+        try:
+            return run.start()
+        except BaseException:
+            run.close()
+            raise
+
+    def done(self, run):
+        if self._run is run:
+            self._run = None
+
+
+def refused(what, at=None):
+    return StatementError("UNSUPPORTED_FEATURE", f"{what} is not supported by a Spark warehouse.", at)
+
+
+class Names:
+    """The tables of a statement: those it reads, and the one it writes."""
+
+    def __init__(self, statement, tree):
+        self.statement = statement
+        self.tree = tree
+        self.access = next((access for kind, access in WRITES.items() if isinstance(tree, kind)), None)
+        if self.access is None and not isinstance(tree, READS):
+            word = tree.name if isinstance(tree, exp.Command) else tree.key
+            raise refused(f"The statement {word.upper()}")
+        self.kind = tree.key.upper() if self.access else "SELECT"
+        self.target = self._target() if self.access else None
+        self.tables = [table for table in dialect.tables(tree) if table is not self.target]
+
+    inputs = property(lambda self: sorted({self.full_name(table) for table in self.tables}))
+    outputs = property(lambda self: [self.full_name(self.target)] if self.target else [])
+    catalogs = property(lambda self: {self.parts(table)[0] for table in self._all()} | {self.statement.catalog or "main"})
+
+    def parts(self, table):
+        return dialect.parts(table, self.statement.catalog, self.statement.schema)
+
+    def full_name(self, table):
+        return ".".join(self.parts(table))
+
+    def check(self):
+        """Ask the server for every table; refuse what does not go by names."""
+        for kind, what in REACHING_PARTS.items():
+            if self.tree.find(kind):
+                raise refused(what)
+        for node in self.tree.find_all(exp.Func):
+            name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+            if name.lower() in REACHING or isinstance(node.parent, exp.Dot):
+                raise refused(f"The function {name}", dialect.place(node))
+        asked = [{"name": self.parts(table), "access": self.access if table is self.target else "SELECT"}
+                 for table in self._all()]
+        found = self.statement.resolve(asked)[0] if asked else []
+        for table, info in zip(self._all(), found):
+            self._check_table(table, info)
+
+    def _check_table(self, table, info):
+        name, at = self.full_name(table), dialect.place(table)
+        if not info.get("exists"):
+            if table is self.target and (self.access == "CREATE" or self.tree.args.get("exists")):
+                return
+            raise not_found(self.parts(table), at)
+        if info.get("kind") == "VIEW":
+            raise refused(f"The view {name}", at)
+        if has_policy(info):
+            raise refused(f"The table {name}, which has a row filter or column masks,", at)
+
+    def _all(self):
+        return self.tables + ([self.target] if self.target else [])
+
+    def _target(self):
+        if isinstance(self.tree, (exp.Create, exp.Drop)) and self.tree.args.get("kind") != "TABLE":
+            raise refused(f"{self.tree.key.upper()} {self.tree.args.get('kind')}")
+        node = self.tree.this
+        table = node.this if isinstance(node, exp.Schema) else node
+        if not isinstance(table, exp.Table):
+            raise refused(f"{self.tree.key.upper()} of what is no table")
+        return table
+
+
+class Run:
+    """A statement in a session of its own. It is the Result of the statement, too."""
+
+    def __init__(self, engine, statement, names):
+        self.engine = engine
+        self.statement = statement
+        self.kind = names.kind
+        self.lineage = {"inputs": names.inputs, "outputs": names.outputs}
+        self._tag = f"isthmus-{statement.statement_id}"
+        self._names = names
+        self._session = None
+
+    def start(self):
+        with self._translating():
+            self._session = self._open_session()
+            self._session.addTag(self._tag)
+            frame = self._session.sql(self.statement.statement, args=self._arguments() or None)
+            self.schema = to_arrow_schema(frame.schema, timezone="UTC")
+            self._parts = self._session.client.to_table_as_iterator(frame._plan.to_proto(self._session.client), {})
+        return self
+
+    @property
+    def batches(self):
+        with self._translating():
+            for part in self._parts:
+                self.statement.check()
+                if isinstance(part, pa.Table):
+                    yield from part.rename_columns(self.schema.names).cast(self.schema).to_batches()
+
+    def interrupt(self):
+        session = self._session
+        if session is not None:
+            with contextlib.suppress(Exception):  # it is asked again, and killed at last
+                session.interruptTag(self._tag)
+
+    def close(self):
+        self.engine.done(self)
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(Exception):
+                session.client.release_session()
+                session.client.close()
+
+    def _open_session(self):
+        _check_endpoint(self.engine.url)
+        session = SparkSession.builder.remote(self.engine.url).create()
+        session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=2000)])
+        host = self.engine.host["host"]
+        for name in self._names.catalogs:
+            session.conf.set(f"spark.sql.catalog.{name}.uri", host)
+            session.conf.set(f"spark.sql.catalog.{name}.token", self.statement.token)
+            session.conf.set(f"spark.sql.catalog.{name}", CATALOG)
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        schema = dialect.show_name([self.statement.catalog or "main", self.statement.schema or "default"])
+        session.sql(f"USE {schema}")
+        return session
+
+    def _arguments(self):
+        """Values of :name, which Spark takes as literals of their types."""
+        arguments = {}
+        for parameter in self.statement.parameters:
+            if not parameter.get("name"):
+                raise StatementError("INVALID_PARAMETER", "Only named parameters are known; write :name and give its name.")
+            arguments[parameter["name"]] = F.lit(parameter.get("value")).cast(parameter.get("type") or "STRING")
+        return arguments
+
+    @contextlib.contextmanager
+    def _translating(self):
+        """Failures of Spark's as the client reads them."""
+        try:
+            yield
+        except PySparkException as error:
+            if self.statement.is_cancelled:
+                raise cancelled() from None
+            raise SparkFailure(error, self.statement.statement) from None
+
+
+def _check_endpoint(url):
+    """The client would try for minutes to reach an endpoint that is not there."""
+    place = urllib.parse.urlsplit(url)
+    try:
+        socket.create_connection((place.hostname, place.port or 15002), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise StatementError("ENGINE_UNAVAILABLE", f"The Spark Connect endpoint of this warehouse ({place.hostname}:"
+                                                   f"{place.port or 15002}) does not answer: {error.strerror or error}.",
+                             code="TEMPORARILY_UNAVAILABLE") from None
+
+
+_PLACE = re.compile(r"[;(] ?line (\d+),? pos (\d+)[;)]?")
+
+
+class SparkFailure(StatementError):
+    """What Spark says, in one paragraph: condition, words, state, and the place in the statement."""
+
+    def __init__(self, error, text):
+        words = str(error.getMessage() or error)
+        self.state = error.getSqlState()
+        condition = error.getCondition() or "SPARK_ERROR"
+        found = _PLACE.search(words)
+        words = re.split(r"\n\s*== SQL|\n\nJVM stacktrace", words)[0]
+        words = _PLACE.split(words)[0]
+        words = re.sub(r"^\[[\w.]+\] *| *SQLSTATE: \w+|^\([\w.]+\) *", "", words.strip()).strip()
+        code = "BAD_REQUEST" if self.state and self.state[:2] not in ("XX", "58", "08") else "INTERNAL_ERROR"
+        super().__init__(condition, " ".join(words.split())[:2000], self._at(error, found, text), code)
+
+    @staticmethod
+    def _at(error, found, text):
+        if found:
+            return int(found[1]), int(found[2]) + 1  # Spark counts positions from 0
+        for context in error.getQueryContext() or ():
+            with contextlib.suppress(Exception):  # of DataFrames: they have no place in a text
+                before = text[:context.startIndex()]
+                return before.count("\n") + 1, len(before) - before.rfind("\n")
+        return None
+
+    def frame(self):
+        frame = super().frame()
+        if self.state and "sql_state" not in frame:
+            frame["sql_state"] = self.state
+            frame["message"] += f" SQLSTATE: {self.state}"
+        return frame
