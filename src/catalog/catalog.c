@@ -1,6 +1,8 @@
 /* catalog.c: the way from the public calls to the catalog that is used. */
 #include "catalog/catalog_internal.h"
 
+#include "store/http_client.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
         status = ist__strdup(connection.sqlite ? connection.uri : connection.host, &catalog->uri, err);
     if (status == IST_OK && !connection.sqlite && *connection.ca_file)
         status = ist__strdup(connection.ca_file, &catalog->ca_file, err);
+    if (status == IST_OK)
+        status = ist__http_new("what the server links to", &catalog->links, err);
     if (status == IST_OK && connection.sqlite)
         status = ist__local_open(connection.sqlite, options->storage_root, catalog, err);
     else if (status == IST_OK)
@@ -26,6 +30,7 @@ ist_status ist_catalog_open(const ist_catalog_options *options, ist_catalog **ou
     ist__connection_wipe(&connection);
     if (status != IST_OK) {
         if (catalog) {
+            ist__http_free(catalog->links);
             free(catalog->uri);
             free(catalog->ca_file);
         }
@@ -55,6 +60,7 @@ void ist__catalog_release(ist_catalog *catalog)
         return;
     catalog->backend->free(catalog->self);
     pthread_mutex_destroy(&catalog->mutex);
+    ist__http_free(catalog->links);
     free(catalog->uri);
     free(catalog->ca_file);
     free(catalog);

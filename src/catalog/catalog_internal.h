@@ -220,6 +220,7 @@ struct ist_catalog {
     void *self;
     char *uri;     /* "https://host", "sqlite:/path" */
     char *ca_file; /* as it was found; NULL for the system's */
+    struct ist__http *links; /* connections to what the server links to: results of statements */
     atomic_int delta_api;  /* delta_api.c: does the server speak it? */
     atomic_int references; /* the caller's, and one for each ist_credentials that renews itself through it */
     pthread_mutex_t mutex; /* guards `credentials` */

@@ -11,6 +11,7 @@
 #include "shim/ipc.h"
 #include "shim/lz4.h"
 #include "shim/stream.h"
+#include "store/http_client.h"
 
 #include <errno.h>
 #include <nanoarrow/nanoarrow.h>
@@ -90,13 +91,13 @@ static ist_status download(const ist__chunk_source *source, const ist__chunk_lin
     ist__http_request request = {.method = "GET",
                                  .out = out,
                                  .resume = true,
-                                 .ca_file = source->ca_file,
+                                 .ca_file = source->catalog->ca_file,
                                  .deadline_us = source->deadline_us,
                                  .stop = source->stop};
     ist_status status = IST_OK;
     IST_TRY_GOTO(ist_buffer_append_string(&request.url, link->url, err));
     IST_TRY_GOTO(add_headers(&request, link->headers, err));
-    IST_TRY_GOTO(ist__http_send(source->http, &request, &reply, err));
+    IST_TRY_GOTO(ist__http_send(source->catalog->links, &request, &reply, err));
     if (reply.status / 100 != 2) {
         *again = reply.status / 100 == 4;
         status = ist_error_set(err, reply.status / 100 == 4 ? IST_NOT_FOUND : IST_RETRYABLE, reply.status, NULL,

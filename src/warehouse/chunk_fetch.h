@@ -1,21 +1,20 @@
 /*
  * chunk_fetch.h: one chunk of a result, from its link to batches that are known to be all of it. Library-private.
  *
- * Threading: ist__chunk_fetch may run in many threads at once over the same catalog and ist__http.
+ * Threading: ist__chunk_fetch may run in many threads at once over the same catalog.
  */
 #ifndef ISTHMUS_WAREHOUSE_CHUNK_FETCH_H
 #define ISTHMUS_WAREHOUSE_CHUNK_FETCH_H
 
 #include "isthmus/arrow.h"
-#include "store/http_client.h"
 #include "warehouse/statement_reply.h"
+
+#include <stdatomic.h>
 
 /* Which chunk, and how it is had. Texts and objects are borrowed. */
 typedef struct ist__chunk_source {
     ist_catalog *catalog; /* whom a link is asked of */
-    ist__http *http;      /* by which it is fetched */
     const char *statement_id;
-    const char *ca_file;  /* for links to the server itself; NULL for the system's */
     size_t chunk, chunk_count;
     ist__chunk_size size;
     bool lz4;

@@ -30,7 +30,6 @@ enum {
 
 struct ist_statement {
     ist_catalog *catalog; /* borrowed */
-    ist__http *http;
     int64_t deadline_us; /* 0 for none */
     int64_t memory_bytes;
     int threads;
@@ -123,11 +122,6 @@ static ist_status new_statement(ist_catalog *catalog, const ist_statement_option
 {
     ist_statement *self = NULL;
     IST_TRY(ist__alloc(1, sizeof *self, (void **)&self, err));
-    ist_status status = ist__http_new("the result's storage", &self->http, err);
-    if (status != IST_OK) {
-        free(self);
-        return status;
-    }
     pthread_mutex_init(&self->mutex, NULL);
     self->catalog = catalog;
     self->deadline_us = options->timeout_ms ? ist__monotonic_us() + options->timeout_ms * 1000 : 0;
@@ -140,7 +134,6 @@ static ist_status new_statement(ist_catalog *catalog, const ist_statement_option
 
 static void free_statement(ist_statement *statement)
 {
-    ist__http_free(statement->http);
     ist__statement_reply_free(&statement->reply);
     pthread_mutex_destroy(&statement->mutex);
     free(statement);
@@ -345,9 +338,7 @@ ist_status ist_statement_schema(const ist_statement *statement, struct ArrowSche
 static ist__chunk_source source_of(const ist_statement *statement)
 {
     return (ist__chunk_source){.catalog = statement->catalog,
-                               .http = statement->http,
                                .statement_id = statement->reply.id,
-                               .ca_file = statement->catalog->ca_file,
                                .chunk_count = statement->reply.chunk_count,
                                .lz4 = statement->reply.lz4,
                                .deadline_us = statement->deadline_us};
@@ -422,7 +413,6 @@ ist_status ist_statement_task_read(ist_catalog *catalog, const char *task, struc
 {
     yyjson_doc *doc = NULL;
     ist_catalog *told = NULL;
-    ist__http *http = NULL;
     ist__chunk_source source = {0};
     ist__chunk chunk;
     ist_status status = IST_OK;
@@ -430,14 +420,10 @@ ist_status ist_statement_task_read(ist_catalog *catalog, const char *task, struc
     IST_TRY_GOTO(read_task(yyjson_doc_get_root(doc), &source, err));
     if (!catalog)
         IST_TRY_GOTO(ist__catalog_open_told(yyjson_doc_get_root(doc), &told, err));
-    IST_TRY_GOTO(ist__http_new("the result's storage", &http, err));
     source.catalog = catalog ? catalog : told;
-    source.http = http;
-    source.ca_file = source.catalog->ca_file;
     IST_TRY_GOTO(ist__chunk_fetch(&source, NULL, &chunk, err));
     status = ist__chunk_stream(&chunk, out, err);
 done:
-    ist__http_free(http);
     ist_catalog_free(told);
     yyjson_doc_free(doc);
     return status;

@@ -10,7 +10,7 @@ typedef struct values {
     const char *text;
     int64_t number, unset;
     int mode;
-    cli_list words;
+    cli_list words, texts;
 } values;
 
 static const cli_option options[] = {
@@ -20,6 +20,7 @@ static const cli_option options[] = {
     {"unset", CLI_NUMBER, offsetof(values, unset), "N", NULL, "A number without a default.", 0, 10, NULL},
     {"mode", CLI_CHOICE, offsetof(values, mode), "red|green|blue", "green", "A choice.", 0, 0, NULL},
     {"words", CLI_LIST, offsetof(values, words), "A,B", NULL, "Words.", 0, 0, NULL},
+    {"texts", CLI_TEXTS, offsetof(values, texts), "TEXT", NULL, "Texts.", 0, 0, NULL},
     {0},
 };
 
@@ -74,7 +75,7 @@ static void test_cli_options__every_kind(void **state)
     cli_call call;
     ist_error err;
     assert_ok(PARSE("--flag", "t", "--text=a=b", "--number", "10", "--mode", "blue", "--words", "a,b", "file", "--json",
-                    "--words=c"),
+                    "--words=c", "--texts", "a,b", "--texts=c=d"),
               err);
     const values *v = call.values;
     assert_true(v->flag);
@@ -85,6 +86,9 @@ static void test_cli_options__every_kind(void **state)
     assert_int_equal(v->words.count, 3);
     assert_string_equal(v->words.items[0], "a");
     assert_string_equal(v->words.items[2], "c");
+    assert_int_equal(v->texts.count, 2);
+    assert_string_equal(v->texts.items[0], "a,b");
+    assert_string_equal(v->texts.items[1], "c=d");
     assert_int_equal(call.arg_count, 2);
     assert_string_equal(call.args[1], "file");
     cli_call_free(&call);
