@@ -36,7 +36,7 @@ READS = (exp.Query, exp.Values)
 WRITES = {exp.Insert: "MODIFY", exp.Update: "MODIFY", exp.Delete: "MODIFY", exp.Merge: "MODIFY", exp.Create: "CREATE",
           exp.Drop: "MODIFY"}
 REACHING = {"java_method", "reflect", "try_reflect", "read_files", "read_kafka", "read_statestore", "http_request", "ai_query",
-            "secret", "try_secret", "load_file", "sql_keywords", "python_udtf"}
+            "secret", "try_secret", "identifier"}
 REACHING_PARTS = {exp.QueryTransform: "TRANSFORM ... USING", exp.LocationProperty: "LOCATION", exp.Directory: "INSERT ... DIRECTORY"}
 
 
@@ -136,10 +136,10 @@ class Names:
     def _target(self):
         if isinstance(self.tree, (exp.Create, exp.Drop)) and self.tree.args.get("kind") != "TABLE":
             raise refused(f"{self.tree.key.upper()} {self.tree.args.get('kind')}")
-        node = self.tree.this
+        node, *more = self.tree.args.get("tables") or [self.tree.this]  # DROP has a list
         table = node.this if isinstance(node, exp.Schema) else node
-        if not isinstance(table, exp.Table):
-            raise refused(f"{self.tree.key.upper()} of what is no table")
+        if more or not isinstance(table, exp.Table):
+            raise refused(f"{self.tree.key.upper()} of other than one table")
         return table
 
 
