@@ -2,8 +2,8 @@
 
     python bench/bench.py warehouse
 
-Ray's client and databricks-sdk are as they are; all ask the same `isthmus serve` with its embedded engine. "fetch" is of
-a result that is there already: what Ray's client does in its tasks (a link, then requests) beside isthmus' client.
+Ray's client and databricks-sdk are as they are; all ask the same `isthmus serve` with its embedded engine. "fetch" is
+of a result that is there already: what Ray's client does in its tasks (a link, then requests) beside isthmus' client.
 """
 
 import http.client
@@ -30,8 +30,9 @@ def fetch_by_requests(result):
     import requests
 
     told = server_info()
+    url = f"{told['url']}/api/2.0/sql/statements/{result.statement_id}/result/chunks"
     for chunk in result.manifest["chunks"]:
-        link = requests.get(f"{told['url']}/api/2.0/sql/statements/{result.statement_id}/result/chunks/{chunk['chunk_index']}",
+        link = requests.get(f"{url}/{chunk['chunk_index']}",
                             headers={"Authorization": f"Bearer {told['token']}"}).json()["external_links"][0]
         with pa.ipc.open_stream(requests.get(link["external_link"]).content) as reader:
             assert reader.read_all().num_rows == chunk["row_count"]
@@ -115,8 +116,9 @@ def bench_warehouse(folder, runs):
     arguments = {"warehouse_id": "embedded", "catalog": "main", "schema": "default", "query": BIG}
     try:
         seconds |= bench.take_turns(
-            {"into Ray: ray.data.read_databricks_tables": lambda: ray.data.read_databricks_tables(**arguments).materialize(),
-             "into Ray: isthmus.read_sql": lambda: isthmus.read_databricks_tables(**arguments).materialize()}, runs)
+            {f"into Ray: {name}": lambda read=read: read(**arguments).materialize()
+             for name, read in (("ray.data.read_databricks_tables", ray.data.read_databricks_tables),
+                                ("isthmus.read_sql", isthmus.read_databricks_tables))}, runs)
     finally:
         ray.shutdown()
         del os.environ["DATABRICKS_HOST"], os.environ["DATABRICKS_TOKEN"]
@@ -132,6 +134,7 @@ def bench_warehouse(folder, runs):
          "value": statistics.median(seconds["one row: isthmus.sql"]) * 1000},
         {"what": "ms for each of 200 small statements at once", "target": "<= 2 (500/s)", "at_most": 2,
          "value": statistics.median(seconds["200 at once: isthmus"]) * 1000},
-        {"what": "server's CPU seconds for a GB fetched", "target": "<= 1", "at_most": 1, "value": (after - before) / gigabytes},
+        {"what": "server's CPU seconds for a GB fetched", "target": "<= 1", "at_most": 1,
+         "value": (after - before) / gigabytes},
         {"what": "server's most memory, MB", "target": "-", "value": peak}]
     return {"seconds": seconds, "ratios": ratios, "figures": figures}

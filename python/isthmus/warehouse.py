@@ -1,4 +1,4 @@
-"""SQL on a warehouse of `isthmus serve` or of Databricks: results as Arrow, and as Ray Datasets (include/isthmus/warehouse.h).
+"""SQL on a warehouse of `isthmus serve` or of Databricks: results as Arrow and as Ray Datasets (isthmus/warehouse.h).
 
     isthmus.sql("SELECT * FROM main.demo.scores WHERE score > :low", {"low": 0.5}).to_pandas()
     isthmus.read_sql("SELECT * FROM main.demo.scores")                     # a Ray Dataset; workers fetch the chunks
@@ -83,7 +83,7 @@ def _members(warehouse_id=None, catalog=None, schema=None, row_limit=None, byte_
             "byte_limit": byte_limit, "timeout_ms": None if timeout is None else max(1, round(timeout * 1000))}
 
 
-# ---- parameters --------------------------------------------------------------------------------------------------------
+# ---- parameters ------------------------------------------------------------------------------------------------------
 
 
 def _parameters(parameters):
@@ -105,8 +105,8 @@ def _text_and_type(name, value):
         if isinstance(value, kind):
             text, own = convert(value)
             return text, named or own
-    raise errors.BadInputError(f"parameter {name}: a {type(value).__name__} is none of str, bool, int, float, Decimal, date, "
-                               "datetime and None; give (text, 'SQL TYPE')")
+    raise errors.BadInputError(f"parameter {name}: a {type(value).__name__} is none of str, bool, int, float, Decimal, "
+                               "date, datetime and None; give (text, 'SQL TYPE')")
 
 
 def _decimal(value):
@@ -131,17 +131,17 @@ _CONVERSIONS = (  # a bool is an int, and a datetime a date
     (datetime.date, lambda value: (value.isoformat(), "DATE")),
 )
 
-# ---- Ray ---------------------------------------------------------------------------------------------------------------
+# ---- Ray -------------------------------------------------------------------------------------------------------------
 
 
 def read_sql(query, *, warehouse_id=None, catalog=None, schema=None, parameters=None, row_limit=None, byte_limit=None,
              timeout=None, connection=None, credential_provider=None, parallelism=-1, override_num_blocks=None,
              **ray_arguments):
-    """A Ray Dataset of a statement's result. The statement runs now; Ray's workers fetch the chunks when they are needed,
-    as long as the server keeps them.
+    """A Ray Dataset of a statement's result. The statement runs now; Ray's workers fetch the chunks when they are
+    needed, as long as the server keeps them.
 
-    credential_provider   Ray's DatabricksCredentialProvider, in place of `connection`: asked for a host and tokens, here
-                          and in the workers
+    credential_provider   Ray's DatabricksCredentialProvider, in place of `connection`: asked for a host and tokens,
+                          here and in the workers
     parallelism           override_num_blocks' old name
     ray_arguments         of ray.data.read_datasource: num_cpus, concurrency, memory...
 
@@ -164,9 +164,9 @@ def read_databricks_tables(*, warehouse_id, table=None, query=None, catalog=None
                            override_num_blocks=None, label_selector=None, fallback_strategy=None, max_calls=None,
                            resources=None, accelerator_type=None, runtime_env=None, ray_remote_args=None):
     """ray.data.read_databricks_tables with the same arguments, by a faster client: chunks are fetched as soon as the
-    statement has ended, downloads that break go on, and a chunk that is not whole is an error. Without catalog and schema
-    the warehouse's own are used, and no Spark session is asked. DATABRICKS_HOST and DATABRICKS_TOKEN are honoured, and so
-    is everything else that isthmus.Catalog() finds."""
+    statement has ended, downloads that break go on, and a chunk that is not whole is an error. Without catalog and
+    schema the warehouse's own are used, and no Spark session is asked. DATABRICKS_HOST and DATABRICKS_TOKEN are
+    honoured, and so is everything else that isthmus.Catalog() finds."""
     if (query is None) == (table is None):
         raise errors.BadInputError("give one of `query` and `table`")
     given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "memory": memory, "concurrency": concurrency,

@@ -32,8 +32,8 @@ typedef struct sql_values {
 static const cli_option options[] = {
     {"file", CLI_TEXT, offsetof(sql_values, file), "FILE", NULL, "Read the statement from a file.", 0, 0, NULL},
     {"param", CLI_TEXTS, offsetof(sql_values, params), "NAME=VALUE[:TYPE]", NULL,
-     "What stands for :NAME in the statement, like low=0.5:DOUBLE; without a type it is a STRING. May be repeated.", 0, 0,
-     NULL},
+     "What stands for :NAME in the statement, like low=0.5:DOUBLE; without a type it is a STRING. May be repeated.", 0,
+     0, NULL},
     {"schema", CLI_TEXT, offsetof(sql_values, schema), "SCHEMA", NULL,
      "Where names without a schema are: demo, or main.demo.", 0, 0, NULL},
     {"warehouse", CLI_TEXT, offsetof(sql_values, warehouse), "ID", NULL,
@@ -64,9 +64,9 @@ const cli_page cmd_sql_page = {
     .common = CLI_JSON | CLI_QUIET | CLI_CATALOG,
     .options = options,
     .values_size = sizeof(sql_values),
-    .description = "Runs one SQL statement on a warehouse of the server and prints its result: aligned columns, with --json "
-                   "one object a line, with --csv CSV, with --arrow an Arrow IPC stream. Without QUERY and --file the "
-                   "statement is read from standard input. Where an error has a place in the statement, it is shown. "
+    .description = "Runs one SQL statement on a warehouse of the server and prints its result: aligned columns, with "
+                   "--json one object a line, with --csv CSV, with --arrow an Arrow IPC stream. Without QUERY and --file "
+                   "the statement is read from standard input. Where an error has a place in the statement, it is shown. "
                    "Ctrl-C cancels the statement.",
     .examples = examples,
 };

@@ -190,15 +190,16 @@ done:
 /* The whole -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes that are not the chunk that was told. */
-static ist_status not_whole(const ist__chunk_source *source, size_t bytes, int64_t rows, const char *why, ist_error *err)
+static ist_status not_whole(const ist__chunk_source *source, size_t bytes, int64_t rows, const char *why,
+                            ist_error *err)
 {
     char told[64] = "", found[64] = "";
     if (source->size.bytes)
         snprintf(told, sizeof told, " in %lld bytes", (long long)source->size.bytes);
     if (rows >= 0)
         snprintf(found, sizeof found, "%lld rows in ", (long long)rows);
-    return ist_error_set(err, IST_IO, 0, NULL, "expected %lld rows%s, found %s%zu bytes%s%s", (long long)source->size.rows,
-                         told, found, bytes, *why ? ": " : "", why);
+    return ist_error_set(err, IST_IO, 0, NULL, "expected %lld rows%s, found %s%zu bytes%s%s",
+                         (long long)source->size.rows, told, found, bytes, *why ? ": " : "", why);
 }
 
 /* One download. *again: another one may do better. */

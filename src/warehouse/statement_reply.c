@@ -1,8 +1,8 @@
 /*
  * statement_reply.c: a statement's state, its manifest and its links, from the JSON of a server.
  *
- * Servers differ in what they leave out: Databricks tells chunks without bytes for some formats, numbers as numbers, and
- * no "chunks" for a result without rows. What is told must fit: chunks in their order, each row in one of them.
+ * Servers differ in what they leave out: Databricks tells chunks without bytes for some formats, and no "chunks" for a
+ * result without rows. What is told must fit: chunks in their order, each row in one of them.
  */
 #include "warehouse/statement_reply.h"
 

@@ -158,8 +158,8 @@ static void test_statement_client__failures_say_where(void **state)
         ist_status status;
         const char *message, *where;
     } cases[] = {
-        {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"error\":{\"error_code\":\"BAD_REQUEST\",\"message\":"
-         "\"[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)\\n\\n== SQL ==\\nSELECT\\n---^^^\"}}}",
+        {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"error\":{\"error_code\":\"BAD_REQUEST\","
+         "\"message\":\"[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)\\n\\n== SQL ==\\nSELECT\\n---^^^\"}}}",
          IST_BAD_INPUT, "[PARSE_SYNTAX_ERROR] near 'FORM' (line 2, pos 9)", "line 2, pos 9"},
         {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"sql_state\":\"42501\",\"error\":{\"error_code\":"
          "\"BAD_REQUEST\",\"message\":\"no SELECT on t\"}}}",
@@ -167,7 +167,8 @@ static void test_statement_client__failures_say_where(void **state)
         {"{\"statement_id\":\"1\",\"status\":{\"state\":\"FAILED\",\"error\":{\"error_code\":\"RESOURCE_EXHAUSTED\","
          "\"message\":\"the engine was killed\"}}}",
          IST_NO_MEMORY, "the engine was killed", ""},
-        {"{\"statement_id\":\"1\",\"status\":{\"state\":\"CANCELED\"}}", IST_CANCELLED, "the statement was cancelled", ""},
+        {"{\"statement_id\":\"1\",\"status\":{\"state\":\"CANCELED\"}}", IST_CANCELLED,
+         "the statement was cancelled", ""},
         {"{\"statement_id\":\"1\",\"status\":{\"state\":\"CLOSED\"}}", IST_NOT_FOUND,
          "the result is no longer kept: submit it again", ""},
     };

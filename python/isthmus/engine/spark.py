@@ -2,8 +2,9 @@
 
 The endpoint is somebody's Spark with the isthmus-spark jar. Each statement has a session of its own, whose catalogs are
 the server's with the statement's own token: what it reads and writes, it does as its user. Before that the statement is
-parsed here, every table in it is asked of the server, and what would reach past the catalog is refused by name: files by
-path, functions that call Java or the network, scripts, tables with row filters or masks, which Spark would read around.
+parsed here, every table in it is asked of the server, and what would reach past the catalog is refused by name:
+files by path, functions that call Java or the network, scripts, tables with row filters or masks, which Spark would
+read around.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ try:
     from pyspark.sql.pandas.types import to_arrow_schema
     from sqlglot import exp
 except ImportError as error:
-    raise ImportError(f"the Spark engine needs {error.name}: pip install 'isthmus[warehouse]' 'pyspark[connect]'") from None
+    raise ImportError(f"the Spark engine needs {error.name}: pip install 'isthmus[warehouse]' 'pyspark[connect]'"
+                      ) from None
 
 import pyarrow as pa
 
@@ -35,9 +37,10 @@ RETRIES = 4  # of a call to the endpoint, besides the first; some 4 seconds
 READS = (exp.Query, exp.Values)
 WRITES = {exp.Insert: "MODIFY", exp.Update: "MODIFY", exp.Delete: "MODIFY", exp.Merge: "MODIFY", exp.Create: "CREATE",
           exp.Drop: "MODIFY"}
-REACHING = {"java_method", "reflect", "try_reflect", "read_files", "read_kafka", "read_statestore", "http_request", "ai_query",
-            "secret", "try_secret", "identifier"}
-REACHING_PARTS = {exp.QueryTransform: "TRANSFORM ... USING", exp.LocationProperty: "LOCATION", exp.Directory: "INSERT ... DIRECTORY"}
+REACHING = {"java_method", "reflect", "try_reflect", "read_files", "read_kafka", "read_statestore", "http_request",
+            "ai_query", "secret", "try_secret", "identifier"}
+REACHING_PARTS = {exp.QueryTransform: "TRANSFORM ... USING", exp.LocationProperty: "LOCATION",
+                   exp.Directory: "INSERT ... DIRECTORY"}
 
 
 class Engine:
@@ -96,7 +99,8 @@ class Names:
 
     inputs = property(lambda self: sorted({self.full_name(table) for table in self.tables}))
     outputs = property(lambda self: [self.full_name(self.target)] if self.target else [])
-    catalogs = property(lambda self: {self.parts(table)[0] for table in self._all()} | {self.statement.catalog or "main"})
+    catalogs = property(
+        lambda self: {self.parts(table)[0] for table in self._all()} | {self.statement.catalog or "main"})
 
     def parts(self, table):
         return dialect.parts(table, self.statement.catalog, self.statement.schema)
@@ -205,7 +209,7 @@ class Run:
         arguments = {}
         for parameter in self.statement.parameters:
             if not parameter.get("name"):
-                raise StatementError("INVALID_PARAMETER", "Only named parameters are known; write :name and give its name.")
+                raise StatementError("INVALID_PARAMETER", "Only named parameters are known; write :name.")
             arguments[parameter["name"]] = F.lit(parameter.get("value")).cast(parameter.get("type") or "STRING")
         return arguments
 
@@ -226,9 +230,9 @@ def _check_endpoint(url):
     try:
         socket.create_connection((place.hostname, place.port or 15002), CONNECT_SECONDS).close()
     except OSError as error:
-        raise StatementError("ENGINE_UNAVAILABLE", f"The Spark Connect endpoint of this warehouse ({place.hostname}:"
-                                                   f"{place.port or 15002}) does not answer: {error.strerror or error}.",
-                             code="TEMPORARILY_UNAVAILABLE") from None
+        where = f"{place.hostname}:{place.port or 15002}"
+        raise StatementError("ENGINE_UNAVAILABLE", f"The Spark Connect endpoint of this warehouse ({where}) does not "
+                             f"answer: {error.strerror or error}.", code="TEMPORARILY_UNAVAILABLE") from None
 
 
 _PLACE = re.compile(r"[;(] ?line (\d+),? pos (\d+)[;)]?")
