@@ -387,6 +387,9 @@ ist_status ist_table_access(const ist_table *table, ist_buffer *out, ist_error *
     yyjson_mut_obj_add_str(doc, root, "uri", table->uri);
     yyjson_mut_obj_add_bool(doc, root, "managed", table->managed);
     yyjson_mut_obj_add_bool(doc, root, "new", table->is_new);
+    yyjson_mut_obj_add_bool(doc, root, "delta_api", table->delta_api);
+    if (table->is_new)
+        ist__json_add_text(doc, root, "required", table->required);
     ist_status status = ist__catalog_tell(table->catalog, doc, root, err);
     if (status == IST_OK)
         return ist__json_finish(doc, out, err);
