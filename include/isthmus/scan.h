@@ -2,12 +2,12 @@
  * scan.h: reading the rows of a snapshot, whole or split into tasks that other processes read.
  *
  * A scan is planned once, on one machine; each task (one data file with its deletion vector, partition values, the
- * columns and the predicate) is a self-contained JSON text that any process can read with a store on the table's location.
- * Rows come out in the logical schema: column mapping undone, partition values and absent columns filled in, deleted
+ * columns and the predicate) is a self-contained JSON text that any process can read with a store on the table's
+ * location. Rows come out in the logical schema: column mapping undone, partition values and absent columns filled in, deleted
  * rows left out, types widened.
  *
- * A predicate is exact: a row comes out where it is true, and not where it is false or null. Files are left out by their
- * partition values and statistics, and row groups by theirs, before anything of them is decoded.
+ * A predicate is exact: a row comes out where it is true, and not where it is false or null. Files are left out by
+ * their partition values and statistics, and row groups by theirs, before anything of them is decoded.
  *
  * Threading: a scan is immutable once planned; a stream belongs to one thread at a time.
  */
@@ -27,8 +27,8 @@ typedef struct ist_scan_options {
     size_t column_count;
     const void *predicate; /* over any of the table's columns; NULL: every row. Borrowed for the call. See below */
     size_t predicate_size;
-    uint32_t threads; /* most of those that decode ahead of ist_scan_read's reader; 0: none, it decodes by itself. With up
-                         to 1 the rows come in the order of the log's files; with more as they are ready */
+    uint32_t threads; /* most of those that decode ahead of ist_scan_read's reader; 0: none, it decodes by itself. With
+                         up to 1 the rows come in the order of the log's files; with more as they are ready */
 } ist_scan_options;
 
 #define IST_SCAN_OPTIONS_INIT                                                                                          \
@@ -39,8 +39,8 @@ typedef struct ist_scan_options {
  *
  * options->predicate is a compute expression of Arrow C++ as arrow::compute::Serialize writes it, which is what a
  * pyarrow.compute.Expression pickles to: names of columns (logical, nested ones by their path), literals, and any of
- * Arrow's scalar functions. What bounds can decide leaves out files: comparisons with literals, is_null, is_valid, is_in,
- * starts_with, and their and, or and invert. Everything else is asked of the rows.
+ * Arrow's scalar functions. What bounds can decide leaves out files: comparisons with literals, is_null, is_valid,
+ * is_in, starts_with, and their and, or and invert. Everything else is asked of the rows.
  *
  * Errors: IST_BAD_INPUT (no such column; a predicate that is none, does not fit the types, or is no condition).
  */
@@ -68,8 +68,8 @@ IST_API ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer
  */
 IST_API ist_status ist_scan_task_read(ist_store *store, const char *json, struct ArrowArrayStream *out, ist_error *err);
 
-/* All tasks, several at a time where the scan has threads: they live from the first batch to the stream's release. scan and
- * store must outlive the stream, which must not be used after a fork. */
+/* All tasks, several at a time where the scan has threads: they live from the first batch to the stream's release. scan
+ * and store must outlive the stream, which must not be used after a fork. */
 IST_API ist_status ist_scan_read(const ist_scan *scan, ist_store *store, struct ArrowArrayStream *out, ist_error *err);
 
 IST_END_DECLS

@@ -23,6 +23,7 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data import Dataset, Datasource
+from ray.data._internal.arrow_block import _BATCH_SIZE_PRESERVING_STUB_COL_NAME as STUB  # of rows without columns
 from ray.data._internal.logical.operators.map_operator import AbstractMap
 from ray.data.block import BlockAccessor, BlockMetadata
 from ray.data.datasource import ReadTask
@@ -73,6 +74,10 @@ class PiecesDatasource(Datasource):
     def get_name(self):
         return self._name
 
+    @property
+    def piece_count(self):
+        return len(self._pieces)
+
     def estimate_inmemory_data_size(self):
         return sum(piece.bytes for piece in self._pieces)
 
@@ -112,30 +117,77 @@ def _read_pieces(reads, schema):
 
 def read_pieces(name, schema, pieces, inputs, lease=None, override_num_blocks=None, **ray_arguments):
     """A Dataset over pieces. Without override_num_blocks: enough tasks for every CPU, but no tiny and no huge blocks."""
+    return _read_source(PiecesDatasource(name, schema, pieces, inputs, lease), override_num_blocks, ray_arguments)
+
+
+def _read_source(source, override_num_blocks, ray_arguments):
     if override_num_blocks is None:
-        whole_blocks = math.ceil(sum(piece.bytes for piece in pieces) / BLOCK_BYTES)
-        override_num_blocks = max(1, min(len(pieces), max(whole_blocks, 2 * _cpus())))
-    source = PiecesDatasource(name, schema, pieces, inputs, lease)
+        whole_blocks = math.ceil(source.estimate_inmemory_data_size() / BLOCK_BYTES)
+        override_num_blocks = max(1, min(source.piece_count, max(whole_blocks, 2 * _cpus())))
     return ray.data.read_datasource(source, override_num_blocks=override_num_blocks, **ray_arguments)
+
+
+class DeltaDatasource(PiecesDatasource):
+    """A Delta table at one version. Ray's optimizer hands down what follows on the read: filters by expression
+    (`filter(expr=col("x") > 5)`) and the columns that are used."""
+
+    def __init__(self, access, label, snapshot, columns, filter, inputs):
+        self._access = access
+        self._label = label
+        self._version = snapshot.version
+        self._snapshot = snapshot
+        self._columns = columns
+        self._filter = filter
+        super().__init__("Delta", None, None, inputs)
+        self._projection_map = None  # which Ray's own __init__ leaves out
+        self._plan()
+
+    def _plan(self):
+        with delta._naming(catalog.Place(self._label)):
+            if self._snapshot is None:
+                self._snapshot = native.Snapshot(self._access.open("read"), self._version)
+            scan = self._snapshot.scan(self._columns, self._filter)
+            self._schema = scan.schema if self._columns != [] else pa.schema([(STUB, pa.null())])
+            self._pieces = [Piece(rows, bytes, functools.partial(_read_task, self._access, self._label, task))
+                            for task, rows, bytes in scan.tasks()]
+
+    def supports_predicate_pushdown(self):
+        return True
+
+    def supports_projection_pushdown(self):
+        return True
+
+    def apply_predicate(self, predicate_expr):
+        source = super().apply_predicate(predicate_expr)
+        more = predicate_expr.to_pyarrow()
+        source._filter = more if self._filter is None else self._filter & more
+        source._plan()
+        return source
+
+    def apply_projection(self, projection_map):
+        source = super().apply_projection(projection_map)
+        if projection_map is not None:
+            source._columns = source._get_data_columns()
+            source._plan()
+        return source
+
+    def __getstate__(self):
+        return {**self.__dict__, "_snapshot": None}  # a handle stays in its process
 
 
 def read_delta(table, version, columns, filter, timestamp, override_num_blocks, ray_arguments):
     snapshot = table.snapshot(version, timestamp)
-    with delta._naming(table.place):
-        scan = snapshot.scan(columns, filter)
-        tasks = scan.tasks()
-        access = table.access()
-    pieces = [Piece(rows, bytes, functools.partial(_read_task, access, table.place.label, task))
-              for task, rows, bytes in tasks]
-    source = openlineage.Dataset(table.place.label, snapshot.version, schema_json=snapshot.schema_json)
-    openlineage.post(ENGINE, inputs=[source])
-    return read_pieces("Delta", scan.schema, pieces, [source], None, override_num_blocks, **ray_arguments)
+    label = table.place.label
+    inputs = openlineage.Dataset(label, snapshot.version, schema_json=snapshot.schema_json)
+    source = DeltaDatasource(table.access(), label, snapshot, columns, filter, [inputs])
+    openlineage.post(ENGINE, inputs=[inputs])
+    return _read_source(source, override_num_blocks, ray_arguments)
 
 
 def _read_task(access, label, task):
     with delta._naming(catalog.Place(label)):
         for batch in access.open("read").read_task(task):
-            yield pa.Table.from_batches([batch])
+            yield pa.Table.from_batches([batch]) if batch.num_columns else pa.table({STUB: pa.nulls(batch.num_rows)})
 
 
 def inputs_of(dataset):

@@ -330,7 +330,8 @@ int64_t ist_scan_task_bytes(const ist_scan *scan, size_t i)
 }
 
 /*
- * {"schema":{...},"partitionColumns":[...],"columnMapping":"none","returned":2,"predicate":"QVJ...","file":{"add":{...}}}
+ * {"schema":{...},"partitionColumns":[...],"columnMapping":"none","returned":2,"predicate":"QVJ...",
+ *  "file":{"add":{...}}}
  * returned: how many of the schema's fields the rows have; those after them are for the predicate, which may be absent.
  */
 ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer *out, ist_error *err)
@@ -366,7 +367,7 @@ ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer *out, i
     return IST_OK;
 }
 
-/* ---- tasks, read -------------------------------------------------------------------------------------------------- */
+/* ---- tasks, read ------------------------------------------------------------------------------------------------- */
 
 /* What a stream over one task stands on. */
 typedef struct task {

@@ -18,7 +18,7 @@
 
 static const int64_t counted_batch_rows = 1 << 20;
 
-/* ---- which columns ------------------------------------------------------------------------------------------------ */
+/* ---- which columns ----------------------------------------------------------------------------------------------- */
 
 /* The child of a file's schema (or of a struct in it) for a field of the table; -1 where it has none. */
 static int find_column(ist__mapping_mode mode, const struct ArrowSchema *field, const struct ArrowSchema *schema)
@@ -54,10 +54,11 @@ static ist_status choose_columns(ist__data_file *file, const ist__plan *plan, co
     return IST_OK;
 }
 
-/* ---- which row groups --------------------------------------------------------------------------------------------- */
+/* ---- which row groups -------------------------------------------------------------------------------------------- */
 
 /* Where a column that the predicate has bounds for is in the file; false: it is not in it. */
-static bool find_bounded(const ist__plan *plan, const struct ArrowSchema *schema, const int *path, size_t depth, int *out)
+static bool find_bounded(const ist__plan *plan, const struct ArrowSchema *schema, const int *path, size_t depth,
+                         int *out)
 {
     const struct ArrowSchema *field = &plan->target;
     if (plan->is_partition[path[0]])
@@ -98,7 +99,7 @@ done:
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static ist_status open_reader(ist__data_file *file, ist_store *store, ist_error *err)
 {
@@ -161,7 +162,7 @@ void ist__data_file_free(ist__data_file *file)
     free(file);
 }
 
-/* ---- the rows of a row group -------------------------------------------------------------------------------------- */
+/* ---- the rows of a row group ------------------------------------------------------------------------------------- */
 
 static ist_status open_group(ist__group_reader *group, const ist__data_file *file, size_t number, ist_error *err)
 {
@@ -173,7 +174,8 @@ static ist_status open_group(ist__group_reader *group, const ist__data_file *fil
     group->end = group->position + ist__parquet_reader_group_rows(file->reader, number);
     if (group->end > file->rows)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "its row groups have more rows than the file");
-    IST_TRY(ist__parquet_reader_read_group(file->reader, number, file->columns, file->column_count, &group->stream, err));
+    IST_TRY(ist__parquet_reader_read_group(file->reader, number, file->columns, file->column_count, &group->stream,
+                                           err));
     int code = group->stream.get_schema(&group->stream, &group->schema);
     return code == 0 ? IST_OK : ist__stream_error(&group->stream, code, err);
 }

@@ -14,8 +14,8 @@
 
 /* What all files of a scan have in common. Immutable once made. */
 typedef struct ist__plan {
-    struct ArrowSchema target; /* logical names; its metadata is what files' columns are matched by. The columns that only
-                                  the predicate reads come last */
+    struct ArrowSchema target; /* logical names; its metadata is what files' columns are matched by. The columns that
+                                  only the predicate reads come last */
     struct ArrowSchema rows;   /* what the reader of the rows sees: without those, and without metadata */
     ist__mapping_mode mode;
     char **physical;    /* names in files and partition values, one for each field of the target */

@@ -1,12 +1,13 @@
 /*
  * scan_stream.c: the rows of many files as one stream, which threads may decode ahead of its reader.
  *
- * Whoever decodes, the reader itself or a thread, takes one row group after the other: those of the file that it has open,
- * then those of a file that nobody has opened yet, and at the end those that are left of others' files. So files are read
- * side by side, and the last one, or the only one, by all. One decoder keeps the log's order.
+ * Whoever decodes, the reader itself or a thread, takes one row group after the other: those of the file that it has
+ * open, then those of a file that nobody has opened yet, and at the end those that are left of others' files. So files are
+ * read side by side, and the last one, or the only one, by all. One decoder keeps the log's order.
  *
  * Threads put batches into a ring of BATCHES_AHEAD for each of them and wait where it is full. What is in memory is
- * therefore that many batches, and what the decoders hold. The first failure ends the stream; releasing it ends the threads.
+ * therefore that many batches, and what the decoders hold. The first failure ends the stream; releasing it ends the
+ * threads.
  */
 #include "delta/scan_internal.h"
 #include "shim/stream.h"
@@ -51,7 +52,7 @@ typedef struct row_stream {
     ist_error failed_with;
 } row_stream;
 
-/* ---- who reads what ----------------------------------------------------------------------------------------------- */
+/* ---- who reads what ---------------------------------------------------------------------------------------------- */
 
 /* The next row group of the file to be read. Under the lock. */
 static bool take_group(ist__data_file *file, size_t *group)
@@ -161,7 +162,7 @@ static void decoder_close(row_stream *rows, decoder *self)
     pthread_mutex_unlock(&rows->lock);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 /* Hand over a batch. false: nobody wants it any more, and it is released. */
 static bool put(row_stream *rows, struct ArrowArray *batch)
@@ -239,7 +240,7 @@ static ist_status get(row_stream *rows, struct ArrowArray *out, ist_error *err)
     return status;
 }
 
-/* ---- the stream --------------------------------------------------------------------------------------------------- */
+/* ---- the stream -------------------------------------------------------------------------------------------------- */
 
 static int stream_get_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out)
 {

@@ -1,9 +1,9 @@
 /*
  * skip.c: which files may hold rows that a predicate is true for, by what the log says of them.
  *
- * A partition value is every row's value. Statistics are bounds: of all rows that are in the file, deleted ones too, so a
- * deletion vector makes none of them wrong; some are cut short or rounded, for which the judge allows (predicate.cc). What
- * is absent, or is no value of the column's type, tells nothing.
+ * A partition value is every row's value. Statistics are bounds: of all rows that are in the file, deleted ones too, so
+ * a deletion vector makes none of them wrong; some are cut short or rounded, for which the judge allows (predicate.cc).
+ * What is absent, or is no value of the column's type, tells nothing.
  */
 #include "delta/scan_internal.h"
 

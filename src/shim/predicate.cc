@@ -1,17 +1,18 @@
 /*
  * predicate.cc: conditions on rows.
  *
- * Rows are judged by Arrow's expression itself. Groups of rows are judged by a second expression that is derived from it,
- * over their bounds instead of their values, for all groups at once:
+ * Rows are judged by Arrow's expression itself. Groups of rows are judged by a second expression that is derived from
+ * it, over their bounds instead of their values, for all groups at once:
  *
- *     x > 5 and (s = 'a' or y is null)   ->   x.valid and x.max > 5 and (s.valid and s.min <= 'a' and s.max >= 'a' or y.null)
+ *     x > 5 and (s = 'a' or y is null)
+ *     x.valid and x.max > 5 and (s.valid and s.min <= 'a' and s.max >= 'a' or y.null)
  *
- * It is false where no row can match, and null where the bounds are unknown. Negations are taken down to the comparisons
- * first. What is not in the list below (`Rewriter`) becomes null, which leaves nothing out. Arrow's own way for this,
- * SimplifyWithGuarantee, is one call for each group and takes bounds as a promise about every row; a NaN lies in no bounds.
+ * It is false where no row can match, and null where the bounds are unknown. Negations are taken down to the
+ * comparisons first. What `Rewriter` does not know becomes null, which leaves nothing out. Arrow's own way for this,
+ * SimplifyWithGuarantee, is one call for each group and takes bounds as a promise about every row; a NaN lies in none.
  *
- * NaN. No comparison with it is true but `!=`, and it is in no statistics. So floating-point columns lose nothing where a
- * comparison must be true to match, and bounds tell nothing about `!=` and about comparisons that must be false.
+ * NaN. No comparison with it is true but `!=`, and it is in no statistics. So floating-point columns lose nothing where
+ * a comparison must be true to match, and bounds tell nothing about `!=` and comparisons that must be false.
  */
 #include "shim/predicate.h"
 
@@ -431,10 +432,10 @@ std::shared_ptr<arrow::Schema> bounds_schema(const std::vector<isthmus::Bounded>
     return arrow::schema(std::move(fields));
 }
 
-/* ---- what writers do to bounds ------------------------------------------------------------------------------------ */
+/* ---- what writers do to bounds ----------------------------------------------------------------------------------- */
 
-/* A text that was cut got U+FFFF appended, so as to be above all that begin like it: old writers did so where characters
- * beyond it followed, too. */
+/* A text that was cut got U+FFFF appended, so as to be above all that begin like it: old writers did so where
+ * characters beyond it followed, too. */
 std::string widen_text(std::string text)
 {
     static const char last_of_16_bits[] = "\xef\xbf\xbf", last[] = "\xf4\x8f\xbf\xbf";
@@ -453,15 +454,16 @@ Result<ScalarPtr> widen(const ScalarPtr &value, bool down)
     }
     case Type::TIMESTAMP: {
         int64_t micros = static_cast<const arrow::TimestampScalar &>(*value).value;
-        return std::make_shared<arrow::TimestampScalar>(micros + (down ? -rounding_micros : rounding_micros), value->type);
+        micros += down ? -rounding_micros : rounding_micros;
+        return std::make_shared<arrow::TimestampScalar>(micros, value->type);
     }
     case Type::DECIMAL128: { /* some write them as doubles: exact to 15 digits, then to one part in 2^52 */
         const auto &type = static_cast<const arrow::Decimal128Type &>(*value->type);
         arrow::Decimal128 number = static_cast<const arrow::Decimal128Scalar &>(*value).value;
         if (type.precision() <= 15)
             return value;
-        arrow::Decimal128 slack = arrow::Decimal128(arrow::Decimal128::Abs(number)) / arrow::Decimal128(INT64_C(1) << 51);
-        slack += arrow::Decimal128(1);
+        arrow::Decimal128 slack(arrow::Decimal128::Abs(number));
+        slack = slack / arrow::Decimal128(INT64_C(1) << 51) + arrow::Decimal128(1);
         number = down ? number - slack : number + slack;
         if (!number.FitsInPrecision(type.precision()))
             return ScalarPtr();
@@ -472,7 +474,8 @@ Result<ScalarPtr> widen(const ScalarPtr &value, bool down)
         float end = std::nextafter(static_cast<float>(number), down ? -HUGE_VALF : HUGE_VALF);
         if (!std::isfinite(static_cast<float>(number)))
             return value;
-        return std::make_shared<arrow::DoubleScalar>(down ? std::min<double>(number, end) : std::max<double>(number, end));
+        number = down ? std::min<double>(number, end) : std::max<double>(number, end);
+        return std::make_shared<arrow::DoubleScalar>(number);
     }
     case Type::BINARY: return ScalarPtr(); /* has no agreed form in JSON */
     default: return value;
@@ -541,7 +544,8 @@ Status ist__predicate::prune(std::vector<isthmus::BoundsColumn> *bounds, size_t 
     std::vector<Datum> values;
     for (auto &column : *bounds)
         ARROW_RETURN_NOT_OK(column.finish(&values));
-    auto judged = cp::ExecuteScalarExpression(may_match, cp::ExecBatch(std::move(values), static_cast<int64_t>(groups)));
+    cp::ExecBatch table(std::move(values), static_cast<int64_t>(groups));
+    auto judged = cp::ExecuteScalarExpression(may_match, table);
     if (!judged.ok()) /* a cast of a bound that does not fit: whether one of a row's does, the rows tell */
         return judged.status().IsOutOfMemory() ? judged.status() : Status::OK();
     if (judged->is_scalar()) {

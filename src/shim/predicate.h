@@ -19,8 +19,8 @@ IST_BEGIN_DECLS
 typedef struct ist__predicate ist__predicate;
 
 /*
- * Parse what an Arrow expression is serialised to (arrow::compute::Serialize; pickled by pyarrow). The bytes may come from
- * anywhere: they are checked before Arrow's own parser, which believes them, sees them.
+ * Parse what an Arrow expression is serialised to (arrow::compute::Serialize; pickled by pyarrow). The bytes may come
+ * from anywhere: they are checked before Arrow's own parser, which believes them, sees them.
  * Errors: IST_BAD_INPUT: not an expression, nested too deeply, or a function that is unknown.
  */
 ist_status ist__predicate_parse(const void *data, size_t size, ist__predicate **out, ist_error *err);
@@ -56,8 +56,8 @@ const int *ist__predicate_bounded(const ist__predicate *predicate, size_t i, siz
 typedef struct ist__bounds {
     const char *min, *max; /* as Delta's statistics or partition values have them; NULL unknown */
     size_t min_size, max_size;
-    bool exact;     /* min and max are values of rows. Otherwise they may be cut short, or rounded: by how much writers are
-                       known to do is allowed for */
+    bool exact;     /* min and max are values of rows. Otherwise they may be cut short, or rounded: as much as writers
+                       are known to do is allowed for */
     bool no_nulls;  /* every row has a value */
     bool no_values; /* every row is null */
 } ist__bounds;
