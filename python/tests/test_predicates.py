@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import random
+import re
 
 import deltalake
 import pyarrow as pa
@@ -265,6 +266,39 @@ def test_written_by_spark(spark, path, tmp_path, mode):
     rows = isthmus.Table(path).to_arrow()
     assert rows.num_rows == spark.read.format("delta").load(path).count()
     assert check(path, rows, r) > 0.1
+
+
+def test_duckdb_finds_the_same_as_in_its_own_table(path):
+    import duckdb
+
+    r = random.Random(7)
+    files = [file_of(r, i) for i in range(FILES)]
+    for file in files:
+        isthmus.write_deltalake(path, file)
+    rows = pa.concat_tables(files)
+    values = Filters(r, rows, columns_of(rows)).values
+
+    def literal(name):
+        value = r.choice(values[name]).as_py()
+        return f"'{value}'" if isinstance(value, (str, datetime.date)) else str(value)
+
+    plain = ["tiny", "small", "number", "long", "single", "double", "amount", "big", "text", "day", "at", "local"]
+    with duckdb.connect() as connection:
+        connection.register("delta", isthmus.dataset.DeltaDataset(path))
+        connection.register("arrow", rows)
+        connection.execute("CREATE TABLE raw AS SELECT * FROM arrow")
+        for _ in range(150):
+            a, b = r.choice(plain), r.choice([*plain, "place.city", "place.code"])
+            b_value = literal(tuple(b.split("."))) if "." in b else literal(b)
+            where = r.choice([
+                f"{a} > {literal(a)} AND {b} <= {b_value}", f"{a} = {literal(a)} OR {b} < {b_value}", f"{b} <> {b_value}",
+                f"{a} BETWEEN {literal(a)} AND {literal(a)}", f"NOT ({a} >= {literal(a)}) AND {b} IS NOT NULL",
+                f"{a} IN ({literal(a)}, {literal(a)}) OR {b} IS NULL", f"{a} NOT IN ({literal(a)}, {literal(a)})",
+                f"text LIKE '{r.choice(values['text']).as_py()[:3]}%'", "flag", f"NOT flag AND {a} > {literal(a)}"])
+            where = re.sub(r"'?\b(nan|inf)\b'?", r"'\1'::DOUBLE", where).replace('at ', '"at" ')
+            query = f"SELECT id FROM {{}} WHERE {where} ORDER BY id"
+            assert connection.execute(query.format("delta")).fetchall() == \
+                connection.execute(query.format("raw")).fetchall(), where
 
 
 def test_count_is_read_from_the_log(path, tmp_path):

@@ -262,6 +262,9 @@ public:
         }
         if (name == "invert")
             return may(arguments[0], !negated);
+        if (name == "if_else") /* DuckDB's IN: if x is valid whether it is in the set, else null */
+            return either(both(may(arguments[0], false), may(arguments[1], negated)),
+                          both(may(arguments[0], true), may(arguments[2], negated)));
         if (name == "is_null" || name == "is_valid")
             return may_null(call, (name == "is_null") != negated);
         if (name == "is_in" && !negated)

@@ -18,6 +18,7 @@ PREDICATES = {
     "number_above_5": number > 5,
     "number_is_null": number.is_null(),
     "number_in_3_or_9": number.isin([3, 9]),
+    "number_in_3_or_9_by_duckdb": pc.if_else(number.is_valid(), number.isin([3, 9]), pc.scalar(pa.scalar(None, pa.bool_()))),
     "number_plus_1_above_5": number + 1 > 5,
     "double_above_5": double > 5,
     "double_not_above_5": ~(double > 5),

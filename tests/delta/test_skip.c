@@ -72,6 +72,8 @@ static const struct {
     {"number_is_null", "{\"numRecords\":2,\"nullCount\":{\"number\":-1}}", true},
     {"number_in_3_or_9", BOUNDS("number", "4", "8"), false},
     {"number_in_3_or_9", BOUNDS("number", "4", "9"), true},
+    {"number_in_3_or_9_by_duckdb", BOUNDS("number", "4", "8"), false},
+    {"number_in_3_or_9_by_duckdb", BOUNDS("number", "4", "9"), true},
     {"number_plus_1_above_5", BOUNDS("number", "1", "2"), true}, /* not asked of bounds */
     {"double_above_5", BOUNDS("double", "1", "4.5"), false},
     {"double_above_5", BOUNDS("double", "1", "\"NaN\""), true},
