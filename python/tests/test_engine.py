@@ -586,6 +586,15 @@ def test_engine__server_that_breaks_the_rules(schema):
         worker.close()
 
 
+def test_engine__packages_that_are_not_there(schema, tmp_path, monkeypatch):
+    (tmp_path / "sqlglot.py").write_text("raise ModuleNotFoundError('no', name='sqlglot')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    worker = Worker()
+    with pytest.raises(Failed, match=r"needs sqlglot: pip install 'isthmus\[warehouse\]', where the server runs"):
+        worker.run("SELECT 1")
+    worker.close()
+
+
 # ---- many queries against plain DuckDB -------------------------------------------------------------------------------
 
 

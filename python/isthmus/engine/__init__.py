@@ -3,7 +3,8 @@
     python -m isthmus.engine duckdb --channel 3
 
 The server starts a worker with a Unix stream socket as descriptor 3 and speaks frames with it
-(src/warehouse/README.md). A worker runs one statement at a time, and ends when the socket does. The worker is trusted, the SQL is not.
+(src/warehouse/README.md). A worker runs one statement at a time, and ends when the socket does. The worker is trusted,
+the SQL is not.
 
     channel.py     frames over the socket, with descriptors
     worker.py      the loop: hello, execute, cancel; what an engine is

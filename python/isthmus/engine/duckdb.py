@@ -200,8 +200,8 @@ class Plan:
 
 
 class Session:
-    """A connection for the statements of one plan, one after the other: to register and to bind takes DuckDB longer than
-    to run a small query."""
+    """A connection for the statements of one plan, one after the other: to register and to bind takes longer than to run
+    a small query."""
 
     def __init__(self, database, plan, datasets):
         self.sql = plan.sql
@@ -386,7 +386,8 @@ class Result:
 _WIDER = {
     pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0),
     pa.timestamp("ns"): pa.timestamp("us"), pa.timestamp("ms"): pa.timestamp("us"),
-    pa.timestamp("s"): pa.timestamp("us"), pa.time64("us"): pa.string(), pa.month_day_nano_interval(): pa.string(), pa.large_string(): pa.string(),
+    pa.timestamp("s"): pa.timestamp("us"), pa.time64("us"): pa.string(), pa.month_day_nano_interval(): pa.string(),
+    pa.large_string(): pa.string(),
     pa.large_binary(): pa.binary(),
 }
 
@@ -442,8 +443,8 @@ def _translated(error, statement, plan, run):
         return run.failure
     if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)):
         limit = run.engine.memory_limit >> 20
-        return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker of "
-                              "this warehouse. Let it read or return less, or run it on a larger warehouse.",
+        return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker "
+                              "of this warehouse. Let it read or return less, or run it on a larger warehouse.",
                               code="RESOURCE_EXHAUSTED")
     text = re.sub(r"^[A-Za-z ]+ Error: ", "", plan.own_words(str(error).partition("\n")[0]))
     for pattern, condition, message in _MESSAGES:

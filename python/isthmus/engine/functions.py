@@ -116,8 +116,8 @@ class _Check:
     def function(self, node, known):
         name = node["function_name"].lower()
         if name not in known or node.get("schema") or node.get("catalog"):
-            raise StatementError("UNRESOLVED_ROUTINE", f"Cannot resolve the function `{name}`: the embedded engine does "
-                                 "not have it; write it otherwise, or run the statement on a Spark warehouse.",
+            raise StatementError("UNRESOLVED_ROUTINE", f"Cannot resolve the function `{name}`: the embedded engine "
+                                 "does not have it; write it otherwise, or run the statement on a Spark warehouse.",
                                  locate(self.text, name))
 
     def table(self, node):

@@ -65,8 +65,8 @@ def _call(table, known, function_name, arguments, statement):
     function = known.get(function_name)
     where = f"{function_name}, a row filter or mask of {table},"
     if function is None:
-        raise StatementError("UNRESOLVED_ROUTINE", f"{where} is not in the catalog; its owner must put it there, or take "
-                                                   "the policy off.")
+        raise StatementError("UNRESOLVED_ROUTINE", f"{where} is not in the catalog; its owner must put it there, or "
+                                                   "take the policy off.")
     if (function.get("routine_body") or "SQL") != "SQL":
         raise unsupported(f"{where} is not written in SQL, which")
     parameters = (function.get("input_params") or {}).get("parameters") or ()

@@ -6,8 +6,8 @@ Formats are those of the Statement Execution API:
   CSV           RFC 4180; the first chunk begins with the names; null is the word null
 Texts are Databricks': instants in UTC as ISO 8601, binary in base64, nested values as JSON.
 
-A chunk ends when it holds about chunk_bytes, counted as Arrow holds them; so are byte_limit and inline_limit. One chunk is
-in the making at a time, and of it one batch is in memory.
+A chunk ends when it holds about chunk_bytes, counted as Arrow holds them; so are byte_limit and inline_limit. One chunk
+is in the making at a time, and of it one batch is in memory.
 """
 
 import base64

@@ -3,8 +3,8 @@
 Most expressions have the same type and value in both. These have not: sums, averages and quotients of decimals, sums of
 integers, floor and ceil, fractions cast to integers (DuckDB rounds), instants cast to text, dates that are shifted, and
 counts of things that are INT in Spark and BIGINT in DuckDB. What they are depends on the types of columns, so the tree
-is bound to the tables' schemas (by sqlglot, on a copy) and types are worked out from there. What cannot be worked out is
-left as it is.
+is bound to the tables' schemas (by sqlglot, on a copy) and types are worked out from there. What cannot be worked out
+is left as it is.
 """
 
 from sqlglot import exp
@@ -20,8 +20,8 @@ _T = exp.DataType.Type
 _INTEGERS = {_T.TINYINT: 3, _T.SMALLINT: 5, _T.INT: 10, _T.BIGINT: 20}  # digits of the decimal that holds them
 _FRACTIONS = {_T.FLOAT, _T.DOUBLE}
 _AS_INT = (exp.Length, exp.Year, exp.Month, exp.Day, exp.Hour, exp.Minute, exp.Second, exp.Quarter, exp.Week,
-           exp.DayOfMonth, exp.DayOfYear, exp.WeekOfYear, exp.DateDiff, exp.ArraySize, exp.StrPosition, exp.Unicode, exp.Extract,
-           exp.Levenshtein)
+           exp.DayOfMonth, exp.DayOfYear, exp.WeekOfYear, exp.DateDiff, exp.ArraySize, exp.StrPosition, exp.Unicode,
+           exp.Extract, exp.Levenshtein)
 _RANKS = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Ntile)
 _SAME = (exp.Paren, exp.Alias, exp.Neg, exp.Abs, exp.Min, exp.Max, exp.First, exp.Last, exp.AnyValue, exp.Window,
          exp.Filter, exp.Distinct, exp.IgnoreNulls, exp.RespectNulls, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue)

@@ -75,7 +75,10 @@ class Worker:
         if self.hello["type"] != "hello":
             raise ChannelError(f"the first frame is {self.hello['type']}, not hello")
         sys.meta_path.insert(0, _Without(NOT_NEEDED[self.kind]))
-        self.engine = importlib.import_module(ENGINES[self.kind]).Engine(self.hello)
+        try:
+            self.engine = importlib.import_module(ENGINES[self.kind]).Engine(self.hello)
+        except ImportError as error:
+            self.engine = _Missing(str(error))
         self.channel.send({"type": "ready", "engine": self.kind, "version": self.engine.version})
         threading.Thread(target=self._listen, daemon=True).start()
         self.engine.warm_up()
@@ -167,6 +170,25 @@ class Worker:
         return frame
 
 
+class _Missing:
+    """The engine whose packages are not there: it tells so to everybody who asks."""
+
+    version = "not installed"
+
+    def __init__(self, message):
+        self.message = message
+
+    def warm_up(self):
+        pass
+
+    def interrupt(self):
+        pass
+
+    def execute(self, statement):
+        raise StatementError("ENGINE_NOT_INSTALLED", f"{self.message}, where the server runs. Then start it again.",
+                             code="TEMPORARILY_UNAVAILABLE")
+
+
 class _Without(importlib.abc.MetaPathFinder):
     """Lets modules seem not to be installed."""
 
@@ -213,6 +235,6 @@ def main(arguments):
         return Worker(options.kind, Channel.of_descriptor(options.channel)).run()
     except BrokenPipeError:
         return 0
-    except (ChannelError, ImportError) as error:
+    except ChannelError as error:
         os.write(2, f"isthmus engine: {error}\n".encode())
         return 1

@@ -159,8 +159,8 @@ class _Assignment:
     def expressions(self, names, types):
         fields = [self._field(name) for name in self._names or names]
         if len(fields) != len(types):
-            raise StatementError("DATATYPE_MISMATCH", f"{self._target.full_name} takes {len(fields)} columns here, and the "
-                                                      f"query returns {len(types)}.")
+            raise StatementError("DATATYPE_MISMATCH", f"{self._target.full_name} takes {len(fields)} columns here, and "
+                                                      f"the query returns {len(types)}.")
         if len(set(fields)) < len(fields):
             raise StatementError("INVALID_STATEMENT", "A column is named twice.")
         self.schema = pa.schema(fields)
