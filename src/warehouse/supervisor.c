@@ -40,7 +40,7 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
     return 0;
 }
 
-static void remove_tree(const char *path)
+void ist__remove_tree(const char *path)
 {
     nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
@@ -50,7 +50,7 @@ void ist__workers_bury(ist__warehouses *all)
     for (worker *w = all->graveyard, *next; w; w = next) {
         next = w->next;
         if (w->temp_dir)
-            remove_tree(w->temp_dir);
+            ist__remove_tree(w->temp_dir);
         free(w->temp_dir);
         free(w);
     }
@@ -240,7 +240,7 @@ static ist_status make_temp_dir(worker *w, ist_error *err)
     ist_buffer path = IST_BUFFER_INIT;
     char id[37];
     ist__uuid(id);
-    IST_TRY(ist_buffer_printf(&path, err, "%s/engine-%s", w->at->all->results_dir, id));
+    IST_TRY(ist_buffer_printf(&path, err, "%s/" IST__ENGINE_FOLDER "%s", w->at->all->results_dir, id));
     w->temp_dir = path.data;
     if (mkdir(w->temp_dir, 0700) == 0)
         return IST_OK;

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -103,15 +102,22 @@ static ist_status make_warehouses(ist__warehouses *all, const char *const *spark
     return IST_OK;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *position)
+/* Folders of engines that went with a server before. Nothing else is touched. */
+static void remove_old_folders(const char *results_dir)
 {
-    (void)info, (void)type;
-    if (position->level > 0)
-        remove(path);
-    return 0;
+    DIR *folder = opendir(results_dir);
+    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        ist_buffer path = IST_BUFFER_INIT;
+        bool engine = strncmp(entry->d_name, IST__ENGINE_FOLDER, strlen(IST__ENGINE_FOLDER)) == 0;
+        if (engine && ist_buffer_printf(&path, NULL, "%s/%s", results_dir, entry->d_name) == IST_OK)
+            ist__remove_tree(path.data);
+        ist_buffer_free(&path);
+    }
+    if (folder)
+        closedir(folder);
 }
 
-/* The folder of results and of the engines' own files; what a server before left there goes. */
+/* The folder of results and of the engines' own files. */
 static ist_status make_results_dir(ist__warehouses *all, ist_error *err)
 {
     ist_buffer path = IST_BUFFER_INIT;
@@ -120,7 +126,7 @@ static ist_status make_results_dir(ist__warehouses *all, ist_error *err)
     if (mkdir(all->results_dir, 0700) != 0 && errno != EEXIST)
         return ist_error_set(err, IST_IO, errno, all->results_dir, "cannot make the folder %s: %s", all->results_dir,
                              strerror(errno));
-    nftw(all->results_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    remove_old_folders(all->results_dir);
     return IST_OK;
 }
 

@@ -30,6 +30,7 @@ enum {
     IST__WAREHOUSE_TOKEN_TEXT = 5 + 64 + 1,
     IST__WAREHOUSE_NAME_MAX = 100,
 };
+#define IST__ENGINE_FOLDER "engine-" /* and an id: a worker's own files, beside the results */
 #define IST__LINKED_MAX ((int64_t)100 << 30) /* bytes of a result in links: beyond, it is truncated, as Databricks' */
 
 typedef struct warehouse warehouse;
@@ -197,6 +198,8 @@ void ist__warehouse_halt(warehouse *w);
 /* Kill it; reason tells its statement why. */
 void ist__worker_kill(worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ist__workers_bury(ist__warehouses *all);
+/* Remove a folder with all in it, as far as that goes. */
+void ist__remove_tree(const char *path);
 
 /* warehouse_loop.c ------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #define LINKS "\"disposition\":\"EXTERNAL_LINKS\""
 
@@ -340,6 +341,22 @@ static void test_warehouse_supervisor__leaves_nothing(void **state)
     ist__statement_release(s);
 }
 
+/* What engines of a server that was killed left behind goes, and nothing else. */
+static void test_warehouse_supervisor__clears_after_a_crash(void **state)
+{
+    warehouses *w = *state;
+    char results[4200], left[4300], file[4400], other[4300];
+    snprintf(results, sizeof results, "%s/results", w->home);
+    snprintf(left, sizeof left, "%s/engine-1", results);
+    snprintf(file, sizeof file, "%s/spill", left);
+    snprintf(other, sizeof other, "%s/mine", results);
+    assert_int_equal(mkdir(results, 0700) | mkdir(left, 0700) | mkdir(other, 0700), 0);
+    fclose(fopen(file, "w"));
+    start_warehouses(w);
+    assert_int_equal(access(left, F_OK), -1);
+    assert_int_equal(access(other, F_OK), 0);
+}
+
 int main(int argc, char **argv)
 {
 #define WITH(setup, name) cmocka_unit_test_setup_teardown(name, setup, tear_down_warehouses)
@@ -362,6 +379,7 @@ int main(int argc, char **argv)
         WITH(set_up_warehouses, test_warehouse_supervisor__halts_and_goes_on),
         WITH(set_up_catalog, test_warehouse_supervisor__idle_workers_end),
         WITH(set_up_warehouses, test_warehouse_supervisor__leaves_nothing),
+        WITH(set_up_catalog, test_warehouse_supervisor__clears_after_a_crash),
     };
     return run_group(tests, argc, argv);
 }
