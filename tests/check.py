@@ -74,7 +74,8 @@ STAGES = {
     "asan": lambda: ctest("asan"),
     # test_managed_commit reads checkpoints in threads, and memory that Arrow's own allocator hands from one to another looks
     # like a race to a sanitizer that does not see Arrow's locks.
-    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog", "-E", "test_managed_commit"),
+    "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog|lineage", "-E",
+                          "test_managed_commit|test_delta_api"),
     "python": lambda: pytest(),
     "demo": demo,
 }
