@@ -52,7 +52,7 @@ def settings():
         "spark.sql.catalog.main": "io.isthmus.spark.IsthmusCatalog",
         "spark.sql.queryExecutionListeners": "io.isthmus.spark.LineageListener",
         "spark.executorEnv.RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token"),  # for isthmus.setup_ray_cluster
-        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",  # Unity Catalog writes s3://, Hadoop s3a://
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",  # Unity Catalog says s3:, Hadoop s3a:
     }
     if not os.environ.get("ISTHMUS_JARS"):
         found["spark.jars.packages"] = DELTA_COORDINATES

@@ -4,7 +4,11 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -507,6 +511,64 @@ def test_filtered_and_masked_tables(session, name, policy, says):
     for statement in (f"SELECT * FROM {name}", f"INSERT INTO {name} VALUES (2)", f"DELETE FROM {name}"):
         with pytest.raises(AnalysisException, match=f"{name}.*{says}.*by SQL"):
             session.sql(statement).collect()
+
+
+OTHER_USER = """
+import functools, json, os, sys, tempfile
+import isthmus.spark
+import pyspark.java_gateway
+name, schema, location = sys.argv[1:]
+nobody = 65534  # is who the JVM runs as; it answers where to reach it in a folder made by mkdtemp
+make = tempfile.mkdtemp
+def make_for_nobody(*args, **kwargs):
+    folder = make(*args, **kwargs)
+    os.chown(folder, nobody, nobody)
+    return folder
+tempfile.mkdtemp = make_for_nobody
+pyspark.java_gateway.Popen = functools.partial(pyspark.java_gateway.Popen, user=nobody, group=nobody, extra_groups=[])
+spark = (isthmus.spark.builder().master("local[1]").config("spark.ui.enabled", "false")
+         .config("spark.driver.memory", "600m").config("spark.sql.shuffle.partitions", "1")
+         .config("spark.databricks.delta.snapshotPartitions", "1").getOrCreate())
+def tell(statement):
+    try:
+        return [list(row) for row in spark.sql(statement).collect()]
+    except Exception as error:
+        return str(error)[:600]
+seen = {"direct": spark._jvm.java.io.File(location).canRead(), "read": tell(f"SELECT * FROM {name}"),
+        "insert": tell(f"INSERT INTO {name} VALUES (2, 'b')")}
+for table in (f"{schema}.other_plain", f"{schema}.other_managed"):
+    managed = "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')" if table.endswith("managed") else ""
+    seen[table] = [tell(statement) for statement in (
+        f"CREATE TABLE {table} (id INT) {managed}", f"INSERT INTO {table} VALUES (1), (2)",
+        f"DELETE FROM {table} WHERE id = 1", f"SELECT * FROM {table}")]
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_spark_of_another_user(spark, ann, name, schema):
+    """Its user may not touch the server's files: they come and go through the file gateway, as far as grants allow."""
+    spark.sql(f"CREATE TABLE {name} (id INT, word STRING)")
+    spark.sql(f"INSERT INTO {name} VALUES (1, 'a')")
+    os.chmod(os.environ["ISTHMUS_HOME"], 0o700)
+    ann.grant("catalog", "main", "USE_CATALOG")
+    ann.grant("schema", schema, "USE_SCHEMA", "CREATE_TABLE")
+    ann.grant("table", name, "SELECT")
+    home = tempfile.mkdtemp(dir="/tmp")
+    os.chown(home, 65534, 65534)
+    environment = {**os.environ, "ISTHMUS_CATALOG": server()[0], "ISTHMUS_HOME": "/nonexistent", "HOME": home,
+                   "ISTHMUS_TOKEN": ann.conf.get("spark.sql.catalog.main.token")}
+    done = subprocess.run([sys.executable, "-c", OTHER_USER, name, schema, folder(name)], env=environment, cwd=home,
+                          capture_output=True, text=True, timeout=240)
+    shutil.rmtree(home)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen.pop("direct") is False
+    assert seen.pop("read") == [[1, "a"]]
+    assert "MODIFY" in seen.pop("insert")
+    assert set(seen) == {f"{schema}.other_plain", f"{schema}.other_managed"}
+    assert all(told[0] == [] and told[3] == [[2]] for told in seen.values()), seen
+    assert rows(spark, f"SELECT * FROM {schema}.other_managed") == [(2,)]
 
 
 # ---- lineage ---------------------------------------------------------------------------------------------------------
