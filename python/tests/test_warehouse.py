@@ -1,5 +1,5 @@
-"""SQL warehouses from outside: Ray's own reader, databricks-sdk, isthmus.sql, isthmus.read_sql and `isthmus sql` against a
-real `isthmus serve`, the same statements by all of them, and what becomes of results when things break."""
+"""SQL warehouses from outside: Ray's own reader, databricks-sdk, isthmus.sql, isthmus.read_sql and `isthmus sql`
+against a real `isthmus serve`, the same statements by all of them, and what becomes of results when things break."""
 
 import contextlib
 import csv
@@ -28,7 +28,7 @@ from isthmus import errors, native
 from isthmus.services import server_info
 from serving import COMMAND, Server
 
-# ---- data and statements -----------------------------------------------------------------------------------------------
+# ---- data and statements ---------------------------------------------------------------------------------------------
 
 SCALE = 6000  # lineitems; TPC-H has 6,000,000 at scale 1
 
@@ -44,6 +44,11 @@ def _money(cents):
 @pytest.fixture(scope="module")
 def data(schema):
     """Tables like TPC-H's in main.tests, and one of every type."""
+    write_tables()
+    return "main.tests"
+
+
+def write_tables():
     orders, lines = SCALE // 4, range(SCALE)
     money = pa.decimal128(15, 2)
     tables = {
@@ -66,7 +71,6 @@ def data(schema):
     for name, columns in tables.items():
         isthmus.write_deltalake(f"main.tests.{name}", pa.table(columns))
     isthmus.write_deltalake("main.tests.everything", make_rows(50))
-    return "main.tests"
 
 
 # Each gives its rows in one order. TPC-H's 1, 3, 5, 6, 12, 13 and 18, cut to these tables; then types and sizes.
@@ -91,7 +95,8 @@ STATEMENTS = {
         WHERE l_shipdate BETWEEN DATE '1994-01-01' AND DATE '1994-12-31' AND l_discount BETWEEN 0.05 AND 0.07
         AND l_quantity < 24""",
     "priorities": """
-        SELECT o_orderpriority, sum(CASE WHEN l_tax > 0.04 THEN 1 ELSE 0 END) AS high, count(DISTINCT l_orderkey) AS orders
+        SELECT o_orderpriority, sum(CASE WHEN l_tax > 0.04 THEN 1 ELSE 0 END) AS high,
+               count(DISTINCT l_orderkey) AS orders
         FROM orders JOIN lineitem ON o_orderkey = l_orderkey GROUP BY o_orderpriority ORDER BY o_orderpriority""",
     "distribution": """
         SELECT c_count, count(*) AS custdist FROM (
@@ -106,7 +111,8 @@ STATEMENTS = {
     "every type": "SELECT * FROM everything ORDER BY id",
     "no rows": "SELECT * FROM everything WHERE id < 0",
     "one row": "SELECT 1 AS one",
-    "words": "SELECT 'it''s' AS quoted, 'é漢字🙂' AS wide, '' AS empty, CAST(NULL AS STRING) AS nothing, 'a,b\"c\nd' AS csv",
+    "words": "SELECT 'it''s' AS quoted, 'é漢字🙂' AS wide, '' AS empty, CAST(NULL AS STRING) AS nothing, "
+             "'a,b\"c\nd' AS csv",
     "many rows": "SELECT id, id * 2 AS twice, concat('row ', id) AS text FROM range(200000) ORDER BY id",
 }
 
@@ -123,7 +129,7 @@ def plain(table):
     return [value(row) for row in table.to_pylist()]
 
 
-# ---- clients -----------------------------------------------------------------------------------------------------------
+# ---- clients ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -171,8 +177,7 @@ CLIENTS = [by_isthmus, by_isthmus_with_lz4, by_command, by_sdk]
 
 @pytest.fixture(scope="module")
 def expected(data):
-    """The rows of each statement, by the client that has no network between its parts: the first one. test_spark compares
-    them with Spark's own."""
+    """The rows of each statement by the first client; below they are compared with Spark's own."""
     return {title: plain(by_isthmus(query, "embedded", None)) for title, query in STATEMENTS.items()}
 
 
@@ -226,7 +231,7 @@ def test_warehouse__read_sql_in_ray(data, cluster):
         isthmus.read_sql("SELECT * FROM tests.nowhere")
 
 
-# ---- isthmus.sql -------------------------------------------------------------------------------------------------------
+# ---- isthmus.sql -----------------------------------------------------------------------------------------------------
 
 
 def test_warehouse__parameters(data):
@@ -236,9 +241,10 @@ def test_warehouse__parameters(data):
     result = isthmus.sql("SELECT " + ", ".join(f":{name} AS {name}" for name in given), given)
     row, = result.to_arrow().to_pylist()
     assert row == {**given, "typed": 5}
-    types = dict(zip(result.schema.names, map(str, result.schema.types)))
-    assert (types["int"], types["long"], types["money"], types["typed"]) == ("int32", "int64", "decimal128(4, 2)", "int16")
-    assert isthmus.sql("SELECT :a AS a", [{"name": "a", "value": "1", "type": "INT"}]).to_arrow()["a"].to_pylist() == [1]
+    told = dict(zip(result.schema.names, map(str, result.schema.types)))
+    assert (told["int"], told["long"], told["money"], told["typed"]) == ("int32", "int64", "decimal128(4, 2)", "int16")
+    one = isthmus.sql("SELECT :a AS a", [{"name": "a", "value": "1", "type": "INT"}])
+    assert one.to_arrow()["a"].to_pylist() == [1]
     with pytest.raises(errors.BadInputError, match="parameter a: a list is none of"):
         isthmus.sql("SELECT :a", {"a": [1]})
 
@@ -297,7 +303,7 @@ def _state_of_last():
     return newest["status"]
 
 
-# ---- grants and tokens -------------------------------------------------------------------------------------------------
+# ---- grants and tokens -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +323,10 @@ def alice(admin, data):
 
 
 def test_warehouse__grants_are_checked(alice):
-    assert isthmus.sql("SELECT count(*) AS n FROM tests.customer", connection=alice).to_arrow()["n"].to_pylist() == [150]
-    for query in ("SELECT * FROM tests.orders", "SELECT c_name FROM tests.customer JOIN tests.orders ON c_custkey = o_custkey"):
+    count = isthmus.sql("SELECT count(*) AS n FROM tests.customer", connection=alice)
+    assert count.to_arrow()["n"].to_pylist() == [150]
+    for query in ("SELECT * FROM tests.orders",
+                  "SELECT c_name FROM tests.customer JOIN tests.orders ON c_custkey = o_custkey"):
         with pytest.raises(errors.IsthmusError, match="orders"):
             isthmus.sql(query, connection=alice)
 
@@ -354,7 +362,7 @@ def test_warehouse__a_providers_token_is_replaced_once(data, cluster):
     assert provider.invalidated == 1
 
 
-# ---- what breaks -------------------------------------------------------------------------------------------------------
+# ---- what breaks -----------------------------------------------------------------------------------------------------
 
 
 class Proxy:
@@ -475,14 +483,12 @@ def test_warehouse__server_killed_in_mid_result(own):
 
 
 def engines_of(pid):
-    """The worker processes of a server."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-    found = children.read_text().split() if children.exists() else []
-    tasks = pathlib.Path(f"/proc/{pid}/task")
-    for task in tasks.iterdir():
-        found += (task / "children").read_text().split()
-    return {int(child) for child in found
-            if b"isthmus.engine" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()}
+    """The worker processes of a server, which its threads start."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += (task / "children").read_text().split()
+    return [int(child) for child in found]
 
 
 def test_warehouse__engine_killed_in_mid_statement(own):
@@ -498,10 +504,11 @@ def test_warehouse__engine_killed_in_mid_statement(own):
 
     thread = threading.Thread(target=run)
     thread.start()
-    time.sleep(1)
-    for pid in engines_of(server.process.pid):
-        os.kill(pid, signal.SIGKILL)
-    thread.join(30)
+    for _ in range(20):  # until it was the one that runs it
+        thread.join(1)
+        for pid in engines_of(server.process.pid) if thread.is_alive() else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     assert failure and "engine" in str(failure[0]), failure
     assert isthmus.sql("SELECT 2 AS two", connection=connection).to_arrow()["two"].to_pylist() == [2]
 
@@ -519,7 +526,7 @@ def test_warehouse__expired_links_are_not_served(settings):
     assert statement.read().read_all().num_rows == 1
 
 
-# ---- the command -------------------------------------------------------------------------------------------------------
+# ---- the command -----------------------------------------------------------------------------------------------------
 
 
 def command(*arguments, input=None, code=0):
