@@ -53,7 +53,8 @@ class Worker:
         here, there = socket.socketpair()
         here.settimeout(60)
         self.folder = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen([sys.executable, "-m", "isthmus.engine", kind, "--channel", str(there.fileno())],
+        self.process = subprocess.Popen([sys.executable, "-m", "isthmus.engine", kind, "--channel",
+            str(there.fileno())],
                                         pass_fds=[there.fileno()])
         there.close()
         self.channel = Channel(here)
@@ -94,7 +95,8 @@ class Worker:
                 raise EOFError("the worker is gone")
             if kind == "resolve":
                 self.asked.append(frame)
-                self.channel.send({"type": "resolved", "id": frame["id"], "tables": list(map(self._info, frame["tables"])),
+                self.channel.send({"type": "resolved", "id": frame["id"], "tables": list(map(self._info,
+                    frame["tables"])),
                                    "functions": {}})
             elif kind == "columns":
                 answer.columns = frame["columns"]
