@@ -116,14 +116,16 @@ def test_ray_the_command_line_and_spark_at_once(cluster, spark, name, tmp_path):
         for n in range(2):
             rows = tmp_path / f"{i}-{n}.csv"
             rows.write_text(f"task,n\n{i},{n}\n")
-            subprocess.run([isthmus.services.binary(), "table", "append", name, rows, "--direct"], check=True, timeout=200)
+            command = [isthmus.services.binary(), "table", "append", name, rows, "--direct"]
+            subprocess.run(command, check=True, timeout=200)
 
     def by_spark(i):
         for n in range(2):
             spark.sql(f"INSERT INTO {name} VALUES ({i}, {n})")
 
     with concurrent.futures.ThreadPoolExecutor(12) as threads:
-        others = [threads.submit(by_process, i) for i in range(20, 28)] + [threads.submit(by_spark, i) for i in range(28, 32)]
+        others = [threads.submit(by_process, i) for i in range(20, 28)]
+        others += [threads.submit(by_spark, i) for i in range(28, 32)]
         ray.get([by_ray.remote(i) for i in range(20)])
         [other.result() for other in others]
     rows = isthmus.Table(name).to_arrow().to_pylist()

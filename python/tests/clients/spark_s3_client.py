@@ -1,5 +1,5 @@
-"""Spark on tables in S3, which it knows by the catalog alone: FOLDER URL TOKEN SCHEMA LOCATION, where FOLDER holds hadoop-aws.
-Makes two tables, one there and one whose commits the catalog ratifies, and prints their rows as JSON."""
+"""Spark on tables in S3, which it knows by the catalog alone: FOLDER URL TOKEN SCHEMA LOCATION, where FOLDER holds
+hadoop-aws. Makes two tables, one there and one whose commits the catalog ratifies, and prints their rows as JSON."""
 
 import json
 import pathlib
@@ -16,7 +16,8 @@ spark = (isthmus.spark.configure(SparkSession.Builder().config("spark.jars", jar
          .config("spark.sql.shuffle.partitions", "2").config("spark.databricks.delta.snapshotPartitions", "2")
          .config("spark.sql.catalog.main.uri", url).config("spark.sql.catalog.main.token", token).getOrCreate())
 seen = {}
-for name, more in (("plain", f"LOCATION '{location}'"), ("managed", "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')")):
+for name, more in (("plain", f"LOCATION '{location}'"),
+                   ("managed", "TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')")):
     spark.sql(f"CREATE TABLE {schema}.{name} (id INT, word STRING) USING delta {more}")
     spark.sql(f"INSERT INTO {schema}.{name} VALUES (1, 'a'), (2, 'b')")
     spark.sql(f"DELETE FROM {schema}.{name} WHERE id = 1")

@@ -22,9 +22,9 @@ import org.apache.hadoop.fs.FileAlreadyExistsException;
 import org.apache.hadoop.security.AccessControlException;
 
 /**
- * Files of volumes and tables by the file gateway of `isthmus serve` (its src/server/routes_files.c): the catalog gives a
- * token for one volume or table to whom it grants that, and the gateway takes the token. Shareable; tokens are kept until
- * shortly before they expire.
+ * Files of volumes and tables by the file gateway of `isthmus serve` (its src/server/routes_files.c): the catalog gives
+ * a token for one volume or table to whom it grants that, and the gateway takes the token. Shareable; tokens are kept
+ * until shortly before they expire.
  */
 final class Gateway {
     /** What the catalog gives tokens for, and how it is asked. */
@@ -217,7 +217,8 @@ final class Gateway {
             return Entry.folder("");
         }
         try {
-            HttpResponse<byte[]> response = send(request(place, false, "").method("HEAD", BodyPublishers.noBody()), place);
+            HttpResponse<byte[]> response = send(request(place, false, "")
+                .method("HEAD", BodyPublishers.noBody()), place);
             return new Entry("", false, response.headers().firstValueAsLong("Content-Length").orElse(0),
                 response.headers().firstValueAsLong("X-Isthmus-Modified-Ms").orElse(0),
                 response.headers().firstValue("ETag").orElse(""));

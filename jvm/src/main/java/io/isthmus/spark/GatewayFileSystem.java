@@ -10,10 +10,12 @@ import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CreateFlag;
 import org.apache.hadoop.fs.DelegateToFileSystem;
 import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
@@ -107,7 +109,8 @@ public final class GatewayFileSystem extends FileSystem {
         String text = makeQualified(path).toUri().getPath();
         String root = getConf().get(ROOT);
         if (root != null && isBelow(text, root)) {
-            Server server = Server.find("fs.isthmus", Map.of("uri", getConf().get(SERVER), "token", getConf().get(TOKEN)));
+            Server server = Server.find("fs.isthmus",
+                Map.of("uri", getConf().get(SERVER), "token", getConf().get(TOKEN)));
             return new Located(Gateway.of(server), List.of(), new Gateway.Place(
                 new Gateway.Target(Gateway.Kind.valueOf(getConf().get(KIND)), getConf().get(ID), root),
                 text.substring(root.length()).replaceFirst("^/", "")));
@@ -215,13 +218,12 @@ public final class GatewayFileSystem extends FileSystem {
 
     @Override
     public FSDataOutputStream createNonRecursive(Path path, FsPermission permission,
-        java.util.EnumSet<org.apache.hadoop.fs.CreateFlag> flags, int bufferSize, short replication, long blockSize,
-        Progressable progress) throws IOException {
+        EnumSet<CreateFlag> flags, int bufferSize, short replication, long blockSize, Progressable progress) throws IOException {
         if (!getFileStatus(path.getParent()).isDirectory()) {
             throw new ParentNotDirectoryException(path.getParent() + " is no folder");
         }
-        return create(path, permission, flags.contains(org.apache.hadoop.fs.CreateFlag.OVERWRITE), bufferSize, replication,
-            blockSize, progress);
+        return create(path, permission, flags.contains(CreateFlag.OVERWRITE), bufferSize, replication, blockSize,
+            progress);
     }
 
     @Override
@@ -406,7 +408,7 @@ public final class GatewayFileSystem extends FileSystem {
         }
     }
 
-    /** The same for Hadoop's other interface, FileContext, by which Delta commits and streams keep their checkpoints. */
+    /** The same for Hadoop's other interface, FileContext: Delta commits by it, and streams keep their checkpoints. */
     public static final class Context extends DelegateToFileSystem {
         public Context(URI uri, Configuration conf) throws IOException, URISyntaxException {
             super(uri, new GatewayFileSystem(), conf, uri.getScheme(), false);

@@ -31,8 +31,8 @@ import org.apache.hadoop.util.Progressable;
  * The local file system, but for the paths that the file gateway serves: /Volumes and /dbfs, so that what users write
  * without a scheme means the same in Spark as in Ray, and the folder of a table that this process may not touch itself.
  *
- * Made anew for each use (fs.file.impl.disable.cache), for whose grants count is the session's: {@link Gateway} keeps what
- * is worth keeping.
+ * Made anew for each use (fs.file.impl.disable.cache), for whose grants count is the session's: {@link Gateway} keeps
+ * what is worth keeping.
  */
 public final class LocalOrGatewayFileSystem extends LocalFileSystem {
     /** What puts it in. */
@@ -76,7 +76,8 @@ public final class LocalOrGatewayFileSystem extends LocalFileSystem {
     @Override
     public FSDataOutputStream create(Path path, FsPermission permission, boolean overwrite, int bufferSize,
         short replication, long blockSize, Progressable progress) throws IOException {
-        return isRemote(path) ? gateway.create(path, permission, overwrite, bufferSize, replication, blockSize, progress)
+        return isRemote(path)
+            ? gateway.create(path, permission, overwrite, bufferSize, replication, blockSize, progress)
             : super.create(path, permission, overwrite, bufferSize, replication, blockSize, progress);
     }
 
@@ -238,8 +239,8 @@ public final class LocalOrGatewayFileSystem extends LocalFileSystem {
         public FSDataOutputStream createInternal(Path path, EnumSet<CreateFlag> flags, FsPermission permission,
             int bufferSize, short replication, long blockSize, Progressable progress, ChecksumOpt checksum,
             boolean createParent) throws IOException {
-            return at(path).createInternal(path, flags, permission, bufferSize, replication, blockSize, progress, checksum,
-                createParent);
+            return at(path).createInternal(path, flags, permission, bufferSize, replication, blockSize, progress,
+                checksum, createParent);
         }
 
         @Override

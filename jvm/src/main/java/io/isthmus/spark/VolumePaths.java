@@ -8,8 +8,8 @@ import scala.runtime.AbstractFunction1;
 import scala.runtime.BoxedUnit;
 
 /**
- * Makes paths of volumes work (spark.sql.extensions). Not by spark.hadoop settings: Spark opens the local file system to
- * fetch this very jar, when the class that would stand in its place is not there yet. So it is put in when the first
+ * Makes paths of volumes work (spark.sql.extensions). Not by spark.hadoop settings: Spark opens the local file system
+ * to fetch this very jar, when the class that would stand in its place is not there yet. So it is put in when the first
  * session is made. A local file system of the user's own is left alone.
  */
 public final class VolumePaths extends AbstractFunction1<SparkSessionExtensions, BoxedUnit>
