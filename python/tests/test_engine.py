@@ -578,11 +578,10 @@ def test_engine__texts_of_all_types(worker, wide):
                             "TIMESTAMP", "TIMESTAMP_NTZ", "ARRAY<BIGINT>", "MAP<STRING, DOUBLE>",
                             "STRUCT<city: STRING, at: TIMESTAMP>"]
     assert answer.columns[5] == {"name": "amount", "type_name": "DECIMAL", "type_text": "DECIMAL(12,2)",
-        "type_precision": 12,
-                                 "type_scale": 2}
-    row,
-        = worker.run("SELECT 1e7 AS a, 1e-4 AS b, 1e300 * 1e300 AS c, 'a\"\\\\\n,' AS d, timestamp'2024-01-01' AS e, 1.50 AS f, "
-                      "interval 1 day AS g, NULL AS h", format="JSON_ARRAY").json()
+                                 "type_precision": 12, "type_scale": 2}
+    sql = ("SELECT 1e7 AS a, 1e-4 AS b, 1e300 * 1e300 AS c, 'a\"\\\\\n,' AS d, timestamp'2024-01-01' AS e, 1.50 AS f, "
+           "interval 1 day AS g, NULL AS h")
+    row, = worker.run(sql, format="JSON_ARRAY").json()
     assert row == ["1.0E7", "1.0E-4", "Infinity", 'a"\\\n,', "2024-01-01T00:00:00.000Z", "1.50",
         "1 00:00:00.000000000", None]
     text = worker.run("SELECT 'a\"b' AS `x,y`, 'c,d' AS b, 'e\r\nf' AS c, 'null' AS d", format="CSV").text()
