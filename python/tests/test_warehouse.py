@@ -199,6 +199,78 @@ def test_warehouse__rows_are_those_of_spark(expected, spark):
         spark.conf.set("spark.sql.session.timeZone", zone)
 
 
+@pytest.fixture(scope="module")
+def both(spark, connect_port, tmp_path_factory):
+    """A connection to a server of its own with a second warehouse, `big`: a real Spark Connect endpoint."""
+    server = Server(tmp_path_factory.mktemp("both"), "--warehouse", f"big=sc://127.0.0.1:{connect_port}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISTHMUS_CATALOG", server.url)
+        patch.setenv("ISTHMUS_TOKEN", server.token)
+        isthmus.catalog.forget()
+        isthmus.catalog.connect().create_schema("main.tests")
+        write_tables()
+    isthmus.catalog.forget()
+    yield isthmus.Catalog(server.url, token=server.token)
+    server.stop()
+
+
+def on_spark(query, both, **more):
+    return isthmus.sql(query, connection=both, warehouse_id="big", schema="tests", **more)
+
+
+def test_warehouse__both_engines_bring_equal_rows(both):
+    for title, query in STATEMENTS.items():
+        embedded, spark = isthmus.sql(query, connection=both, schema="tests"), on_spark(query, both)
+        assert plain(spark.to_arrow()) == plain(embedded.to_arrow()), title
+        assert types(spark) == types(embedded), title
+
+
+def types(result):
+    return {column["name"]: column["type_text"] for column in result.manifest["schema"]["columns"]}
+
+
+def test_warehouse__spark_parameters(both):
+    given = {"low": 147, "name": "it's", "money": decimal.Decimal("12.50"), "day": datetime.date(2024, 2, 29),
+             "none": None}
+    rows = on_spark("SELECT c_custkey, :name AS name, :money AS money, :day AS day, :none AS none FROM customer "
+                    "WHERE c_custkey > :low ORDER BY 1", both, parameters=given)
+    assert [str(type) for type in rows.schema.types[1:4]] == ["string", "decimal128(4, 2)", "date32[day]"]
+    assert plain(rows.to_arrow())[1] == {"c_custkey": 149, "name": "it's", "money": given["money"], "day": given["day"],
+                                         "none": None}
+
+
+def test_warehouse__spark_writes_as_the_user(both):
+    on_spark("CREATE TABLE made AS SELECT c_custkey FROM customer", both)
+    on_spark("INSERT INTO made VALUES (1000)", both)
+    made = isthmus.sql("SELECT count(*) AS n, max(c_custkey) AS most FROM tests.made", connection=both)
+    assert plain(made.to_arrow()) == [{"n": 151, "most": 1000}]
+
+
+@pytest.mark.parametrize("query, problem, where", [
+    ("SELECT *\nFROM customer WHERE WHERE x", "PARSE_SYNTAX_ERROR", "line 2, pos 21"),
+    ("SELECT *\nFROM customer WHERE nope = 1", "UNRESOLVED_COLUMN", "line 2, pos 21"),
+    ("SELECT 1 / 0", "DIVIDE_BY_ZERO", "line 1, pos 8"),
+    ("SELECT * FROM nowhere", "TABLE_OR_VIEW_NOT_FOUND", "line 1, pos 15"),
+    ("SELECT reflect('java.lang.System', 'getenv', 'HOME')", "reflect is not supported", None),
+    ("SELECT * FROM parquet.`/etc/passwd`", "cannot be found", None),
+    ("SELECT TRANSFORM (c_name) USING 'cat' AS (x) FROM customer", "TRANSFORM|SYNTAX", None),
+    ("SET spark.sql.ansi.enabled = false", "not supported", None),
+])
+def test_warehouse__spark_errors(both, query, problem, where):
+    with pytest.raises(errors.IsthmusError, match=problem) as caught:
+        on_spark(query, both).to_arrow()
+    if where:
+        assert caught.value.where == where, caught.value
+
+
+def test_warehouse__spark_is_interrupted(both):
+    begun = time.monotonic()
+    with pytest.raises(errors.RetryableError):
+        on_spark("SELECT count(*) FROM range(1000000000000) WHERE id % 7 = 3", both, timeout=6)
+    assert on_spark("SELECT 2 AS two", both).to_arrow()["two"].to_pylist() == [2]
+    assert time.monotonic() - begun < 60
+
+
 @pytest.mark.parametrize("title", ["pricing summary", "every type", "no rows", "many rows"])
 def test_warehouse__ray_reads(title, expected, settings, cluster):
     """Ray's own reader, as it is, and the one that takes its place: the same arguments, the same rows."""

@@ -17,6 +17,8 @@ try:
     from pyspark.errors import PySparkException
     from pyspark.sql.connect import functions as F
     from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.column import Column
+    from pyspark.sql.connect.expressions import LiteralExpression
     from pyspark.sql.connect.session import SparkSession
     from pyspark.sql.pandas.types import to_arrow_schema
     from sqlglot import exp
@@ -163,7 +165,7 @@ class Run:
         with self._translating():
             self._session = self._open_session()
             self._session.addTag(self._tag)
-            frame = self._session.sql(self.statement.statement, args=self._arguments() or None)
+            frame = self._session.sql(self.statement.statement, args=self._arguments())
             self.schema = to_arrow_schema(frame.schema, timezone="UTC")
             self._parts = self._session.client.to_table_as_iterator(frame._plan.to_proto(self._session.client), {})
         return self
@@ -205,13 +207,20 @@ class Run:
         return session
 
     def _arguments(self):
-        """Values of :name, which Spark takes as literals of their types."""
-        arguments = {}
-        for parameter in self.statement.parameters:
-            if not parameter.get("name"):
-                raise StatementError("INVALID_PARAMETER", "Only named parameters are known; write :name.")
-            arguments[parameter["name"]] = F.lit(parameter.get("value")).cast(parameter.get("type") or "STRING")
-        return arguments
+        """Values of :name. Spark takes literals only, no casts: a query makes the texts to values of their types."""
+        given = {_checked(parameter, "name", _NAME): parameter for parameter in self.statement.parameters}
+        if not given:
+            return None
+        casts = [f"CAST(:{name} AS {_checked(parameter, 'type', _TYPE, 'STRING')}) AS `{name}`"
+                 for name, parameter in given.items()]
+        try:
+            frame = self._session.sql(f"SELECT {', '.join(casts)}",
+                                      {name: F.lit(parameter.get("value")) for name, parameter in given.items()})
+            values, = frame.toArrow().to_pylist()
+        except PySparkException as error:
+            told = SparkFailure(error, "").args[0]
+            raise StatementError("INVALID_PARAMETER", f"A parameter's value is not of its type. {told}") from None
+        return {field.name: Column(LiteralExpression(values[field.name], field.dataType)) for field in frame.schema}
 
     @contextlib.contextmanager
     def _translating(self):
@@ -222,6 +231,19 @@ class Run:
             if self.statement.is_cancelled:
                 raise cancelled() from None
             raise SparkFailure(error, self.statement.statement) from None
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
+
+
+def _checked(parameter, key, pattern, default=""):
+    """A member that goes into SQL."""
+    text = parameter.get(key) or default
+    if not pattern.fullmatch(text):
+        raise StatementError("INVALID_PARAMETER", f"The {key} of a parameter, {text[:50]!r}, is none; parameters are "
+                                                  "named, as :low, and their types are like INT and DECIMAL(10,2).")
+    return text
 
 
 def _check_endpoint(url):
