@@ -11,8 +11,6 @@ import datetime
 import decimal
 import functools
 
-import pyarrow as pa
-
 from isthmus import errors, native
 from isthmus.catalog import Catalog
 
@@ -231,5 +229,4 @@ class _Task:
 
 
 def _read_chunk(task):
-    for batch in task.read():
-        yield pa.Table.from_batches([batch])
+    yield task.read().read_all()  # a table of many batches is cheaper for Ray than many tables
