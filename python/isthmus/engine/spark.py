@@ -15,10 +15,7 @@ import urllib.parse
 try:
     import pyspark
     from pyspark.errors import PySparkException
-    from pyspark.sql.connect import functions as F
     from pyspark.sql.connect.client.retries import DefaultPolicy
-    from pyspark.sql.connect.column import Column
-    from pyspark.sql.connect.expressions import LiteralExpression
     from pyspark.sql.connect.session import SparkSession
     from pyspark.sql.pandas.types import to_arrow_schema
     from sqlglot import exp
@@ -159,13 +156,14 @@ class Run:
         self.lineage = {"inputs": names.inputs, "outputs": names.outputs}
         self._tag = f"isthmus-{statement.statement_id}"
         self._names = names
+        self._text = BoundText(statement.statement, statement.parameters, names.tree)
         self._session = None
 
     def start(self):
         with self._translating():
             self._session = self._open_session()
             self._session.addTag(self._tag)
-            frame = self._session.sql(self.statement.statement, args=self._arguments())
+            frame = self._session.sql(self._text.text)
             self.schema = to_arrow_schema(frame.schema, timezone="UTC")
             self._parts = self._session.client.to_table_as_iterator(frame._plan.to_proto(self._session.client), {})
         return self
@@ -206,22 +204,6 @@ class Run:
         session.sql(f"USE {schema}")
         return session
 
-    def _arguments(self):
-        """Values of :name. Spark takes literals only, no casts: a query makes the texts to values of their types."""
-        given = {_checked(parameter, "name", _NAME): parameter for parameter in self.statement.parameters}
-        if not given:
-            return None
-        casts = [f"CAST(:{name} AS {_checked(parameter, 'type', _TYPE, 'STRING')}) AS `{name}`"
-                 for name, parameter in given.items()]
-        try:
-            frame = self._session.sql(f"SELECT {', '.join(casts)}",
-                                      {name: F.lit(parameter.get("value")) for name, parameter in given.items()})
-            values, = frame.toArrow().to_pylist()
-        except PySparkException as error:
-            told = SparkFailure(error, "").args[0]
-            raise StatementError("INVALID_PARAMETER", f"A parameter's value is not of its type. {told}") from None
-        return {field.name: Column(LiteralExpression(values[field.name], field.dataType)) for field in frame.schema}
-
     @contextlib.contextmanager
     def _translating(self):
         """Failures of Spark's as the client reads them."""
@@ -230,11 +212,64 @@ class Run:
         except PySparkException as error:
             if self.statement.is_cancelled:
                 raise cancelled() from None
-            raise SparkFailure(error, self.statement.statement) from None
+            raise SparkFailure(error, self._text) from None
+
+
+class BoundText:
+    """A statement with its parameters put in as SQL, and the way back from places in it. Spark's own parameters are
+    literals only: the API's, texts that become values by a cast, do not fit them."""
+
+    def __init__(self, text, parameters, tree):
+        values = {_checked(parameter, "name", _NAME).lower(): _literal(parameter) for parameter in parameters}
+        for node in tree.find_all(exp.Placeholder):
+            if node.name.lower() not in values:
+                name = node.name or "?"
+                raise StatementError("UNBOUND_SQL_PARAMETER", f"Found the unbound parameter: {name}. Give its value in "
+                                     "`parameters`.", dialect.locate(text, name))
+        self.original, self.text, self._edits = text, "", []
+        done = 0
+        for start, end, name in _placeholders(text, values):
+            self.text += text[done:start]
+            self._edits.append((len(self.text), len(values[name]), start, end))
+            self.text += values[name]
+            done = end
+        self.text += text[done:]
+
+    def place(self, index):
+        """(line, position) in what the user wrote, of an index in the text."""
+        shift = 0
+        for begin, size, start, end in self._edits:
+            if index < begin:
+                break
+            shift = start - index if index < begin + size else end - begin - size
+        before = self.original[:max(0, index + shift)]
+        return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+    def index(self, line, position):
+        """Of a line and a position, both from 1."""
+        return sum(len(part) + 1 for part in self.text.split("\n")[:line - 1]) + position - 1
 
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
+
+
+def _placeholders(text, names):
+    """(start, end, name) of each `:name`; `column:field` is none."""
+    tokens = dialect.WarehouseSql().tokenize(text)
+    for before, colon, name in zip([None, *tokens], tokens, tokens[1:]):
+        follows = before is not None and before.end + 1 == colon.start and (
+            before.text[-1:].isalnum() or before.text[-1:] in ")]`_")
+        if colon.text == ":" and name.start == colon.end + 1 and name.text.lower() in names and not follows:
+            yield colon.start, name.end + 1, name.text.lower()
+
+
+def _literal(parameter):
+    value, type = parameter.get("value"), _checked(parameter, "type", _TYPE, "STRING")
+    if value is None:
+        return f"CAST(NULL AS {type})"
+    text = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text if type.upper() == "STRING" else f"CAST({text} AS {type})"
 
 
 def _checked(parameter, key, pattern, default=""):
@@ -277,11 +312,10 @@ class SparkFailure(StatementError):
     @staticmethod
     def _at(error, found, text):
         if found:
-            return int(found[1]), int(found[2]) + 1  # Spark counts positions from 0
+            return text.place(text.index(int(found[1]), int(found[2]) + 1))  # Spark counts positions from 0
         for context in error.getQueryContext() or ():
             with contextlib.suppress(Exception):  # of DataFrames: they have no place in a text
-                before = text[:context.startIndex()]
-                return before.count("\n") + 1, len(before) - before.rfind("\n")
+                return text.place(context.startIndex())
         return None
 
     def frame(self):
