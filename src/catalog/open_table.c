@@ -422,8 +422,11 @@ ist_status ist_table_open_access(const char *access, ist_table_operation operati
     ist_status status = ist__alloc(1, sizeof *table, (void **)&table, err);
     if (status == IST_OK)
         status = ist__catalog_open_told(yyjson_doc_get_root(doc), &table->catalog, err);
-    if (status == IST_OK)
+    if (status == IST_OK) {
         status = take_access(table, yyjson_doc_get_root(doc), operation, err);
+        /* Nobody else has this catalog: its cache of credentials, each of which holds it, would keep both for ever. */
+        ist_catalog_free(ist__catalog_hold(table->catalog));
+    }
     yyjson_doc_free(doc);
     if (status == IST_OK)
         *out = table;
