@@ -1,7 +1,7 @@
 """Run every test and end with "N passed, N failed".
 
 Stages: C tests, the same under ASan/UBSan (with the fuzz corpora), the concurrent modules under TSan, Python tests with
-real Spark and real Ray, and the demo on small data, which checks itself. A stage that cannot be built counts as one failure; the others still run.
+real Spark and real Ray, the examples, and the demo on small data, which checks itself. A stage that cannot be built counts as one failure; the others still run.
 """
 
 import os
@@ -51,11 +51,14 @@ def ctest(preset, *arguments):
     return read_junit(report)
 
 
+EXAMPLES = "python/tests/test_examples.py"  # each starts a Spark and a Ray of its own: after the others are gone
+
+
 def pytest(*arguments):
     report = BUILD / "pytest.xml"
     report.unlink(missing_ok=True)
     code = run([sys.executable, "-m", "pytest", "-q", "-ra", "--durations=8", f"--junitxml={report}", "-o",
-                "junit_family=xunit1", *arguments, "python/tests"])
+                "junit_family=xunit1", *arguments])
     if not report.exists():
         return 0, 1, 0, [f"pytest ended with {code} and left no report"]
     return read_junit(report)
@@ -76,7 +79,8 @@ STAGES = {
     # like a race to a sanitizer that does not see Arrow's locks.
     "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog|lineage", "-E",
                           "test_managed_commit|test_delta_api"),
-    "python": lambda: pytest(),
+    "python": lambda: pytest(f"--ignore={EXAMPLES}", "python/tests"),
+    "examples": lambda: pytest(EXAMPLES),
     "demo": demo,
 }
 

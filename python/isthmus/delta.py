@@ -171,7 +171,7 @@ def publish(place, store, transaction, options, written):
         if options["mode"] not in ("append", "overwrite"):
             raise
     with native.Snapshot(store) as ours:
-        result = _write(locate(place.name), ours.scan().read(), options["app_id"], options)
+        result = write_rows(locate(place.name), ours.scan().read(), options["app_id"], options)
     for actions in written:
         store.discard(actions)
     store.forget_table()

@@ -23,9 +23,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLACES = [ROOT / "python/isthmus/bin/isthmus", ROOT / "build/dev/isthmus/bin/isthmus"]
 COMMAND = os.environ.get("ISTHMUS_COMMAND") or next((str(p) for p in PLACES if p.exists()), "isthmus")
 CATALOG = ["list", "show", "create", "update", "delete", "grants", "grant", "revoke", "user", "group",
-           "service-principal", "token", "audit"]
+           "service-principal", "token", "secret", "audit"]
 COMMANDS = ["table show", "table log", "table cat", "table append", "table list", *(f"catalog {c}" for c in CATALOG),
-            "fs ls", "fs cat", "fs cp", "fs rm", "lineage", "run", "serve", "daemon", "daemon status", "daemon stop",
+            "fs ls", "fs cat", "fs cp", "fs rm", "sql", "lineage", "run", "serve", "daemon", "daemon status", "daemon stop",
             "status", "version", "help", "completion"]
 
 Result = collections.namedtuple("Result", "code out err")
