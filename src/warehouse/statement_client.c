@@ -258,13 +258,18 @@ static ist_status outcome(ist_statement *self, ist_error *err)
     return self->reply.problem.status;
 }
 
+static bool is_late(const ist_statement *statement)
+{
+    return statement->deadline_us && ist__monotonic_us() >= statement->deadline_us;
+}
+
 ist_status ist_statement_wait(ist_statement *statement, int64_t wait_ms, ist_statement_state *state, ist_error *err)
 {
     int64_t until_us = wait_ms < 0 ? 0 : ist__monotonic_us() + wait_ms * 1000;
     until_us = earlier(statement->deadline_us, until_us);
     while (!has_ended(statement)) {
-        bool waited;
-        if (statement->deadline_us && ist__monotonic_us() >= statement->deadline_us) {
+        bool waited = false;
+        if (is_late(statement)) {
             ist_statement_cancel(statement, NULL);
             return ist_error_set(err, IST_RETRYABLE, 0, NULL,
                                  "the statement %s did not end in the time it was given, and was cancelled",
@@ -272,7 +277,11 @@ ist_status ist_statement_wait(ist_statement *statement, int64_t wait_ms, ist_sta
         }
         if (until_us && ist__monotonic_us() >= until_us)
             break;
-        IST_TRY(poll_once(statement, until_us, &waited, err));
+        ist_status status = poll_once(statement, until_us, &waited, err);
+        if (is_late(statement))
+            continue; /* a poll that the deadline cut short says less than the deadline does */
+        if (status != IST_OK)
+            return status;
         if (has_ended(statement) || waited)
             continue;
         pause_until(statement->pause_ms, until_us);
