@@ -625,3 +625,13 @@ def test_inputs_of_a_plan(spark, name, tmp_path):
     assert inputs(spark.read.parquet(str(tmp_path / "files"))) == [
         {"name": None, "location": (tmp_path / "files").as_uri(), "version": None, "pinned": False}]
     assert inputs(spark.range(3)) == []
+
+
+def test_files_in_the_place_of_a_table(spark, tmp_path):
+    """parquet.`/path` is no table of the current catalog, and says so in a way that Spark goes on to the files."""
+    spark.range(3).write.parquet(f"{tmp_path}/x.parquet")
+    spark.sql("SET CATALOG main")
+    try:
+        assert spark.sql(f"SELECT * FROM parquet.`{tmp_path}/x.parquet`").count() == 3
+    finally:
+        spark.sql("SET CATALOG spark_catalog")

@@ -179,7 +179,7 @@ public class Names implements TableCatalog, SupportsNamespaces {
      */
     @Override
     public Table loadTable(Identifier ident) throws NoSuchTableException {
-        if (isPath(ident)) {
+        if (ident.name().indexOf('/') >= 0) { // delta.`/some/path`, parquet.`/some/path`: read as files then
             throw new NoSuchTableException(ident);
         }
         Entry entry = find(ident);
