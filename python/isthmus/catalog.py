@@ -423,9 +423,6 @@ class Place:
             return native.Store(self.uri, create=operation == "create", options=self.storage_options)
         try:
             store = native.TableStore(connect(), self.name, operation)
-        except errors.AlreadyExistsError:  # another process made it since it was looked for
-            self.info = connect().get_table(self.name)
-            store = native.TableStore(connect(), self.name, operation)
         except errors.IsthmusError as error:
             if operation == "read" or self.info is None or error.code not in NO_CREDENTIALS:
                 raise

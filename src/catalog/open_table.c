@@ -136,7 +136,6 @@ static ist_status take_place(ist_table *table, ist_error *err)
     ist_buffer json = IST_BUFFER_INIT;
     yyjson_doc *doc = NULL;
     ist_error refused = IST_ERROR_INIT;
-    table->is_new = true;
     ist_status status = ist_catalog_create_staging_table(table->catalog, table->name, &json, &refused);
     if (status == IST_BAD_INPUT || status == IST_UNSUPPORTED)
         return take_delta_place(table, &refused, err);
@@ -154,29 +153,39 @@ done:
     return status;
 }
 
+/* Ask the catalog for the table, or for a place to make it. */
+static ist_status find(ist_table *table, ist_table_operation operation, ist_error *err)
+{
+    ist_buffer json = IST_BUFFER_INIT;
+    ist_error missing = IST_ERROR_INIT;
+    ist_status status = ist_catalog_get(table->catalog, IST_SECURABLE_TABLE, table->name, &json, &missing);
+    table->is_new = status == IST_NOT_FOUND && operation == IST_TABLE_CREATE;
+    if (status == IST_OK)
+        status = take_info(table, &json, err);
+    else if (table->is_new)
+        status = take_place(table, err);
+    else if (err)
+        *err = missing;
+    ist_buffer_free(&json);
+    return status;
+}
+
 ist_status ist_table_open(ist_catalog *catalog, const char *full_name, ist_table_operation operation, ist_table **out,
                           ist_error *err)
 {
     ist_table *table = NULL;
-    ist_buffer json = IST_BUFFER_INIT;
-    ist_error missing = IST_ERROR_INIT;
     ist_status status;
     IST_TRY(ist__alloc(1, sizeof *table, (void **)&table, err));
     table->catalog = ist__catalog_hold(catalog);
     IST_TRY_GOTO(ist__strdup(full_name, &table->name, err));
-    status = ist_catalog_get(catalog, IST_SECURABLE_TABLE, full_name, &json, &missing);
-    if (status == IST_OK)
-        status = take_info(table, &json, err);
-    else if (status == IST_NOT_FOUND && operation == IST_TABLE_CREATE)
-        status = take_place(table, err);
-    else if (err)
-        *err = missing;
+    status = find(table, operation, err);
+    if (status == IST_ALREADY_EXISTS) /* another process made it between the two questions */
+        status = find(table, operation, err);
     if (status == IST_OK)
         status = make_committer(table, err);
     if (status == IST_OK)
         status = open_store(table, operation, err);
 done:
-    ist_buffer_free(&json);
     if (status == IST_OK) {
         *out = table;
         return IST_OK;
