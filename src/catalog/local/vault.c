@@ -514,37 +514,32 @@ ist_status ist__vault_list(ist__session *session, const char *scope, ist_buffer 
     return read_list(session, "secrets", scope, list_secrets, out, err);
 }
 
-/* One of the items of a list of permissions. */
-static ist_status find_acl(const char *items, const char *principal, ist_buffer *out, ist_error *err)
+static ist_status get_acl(ist__session *session, ist__db *db, const char *scope, const char *principal, ist_buffer *out,
+                          ist_error *err)
 {
-    yyjson_doc *doc = NULL;
-    yyjson_val *item;
-    size_t i, count;
-    IST_TRY(ist__json_read_object(items, &doc, err));
-    ist_status status = ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST, "%.255s has no permission on the scope",
-                                      principal);
-    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "items"), i, count, item) {
-        if (!yyjson_equals_str(yyjson_obj_get(item, "principal"), principal))
-            continue;
-        char *text = yyjson_val_write(item, 0, NULL);
-        status = text ? ist_buffer_append_string(out, text, err)
-                      : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
-        free(text);
-        break;
-    }
-    yyjson_doc_free(doc);
-    return status;
+    char id[37];
+    sqlite3_stmt *row;
+    IST_TRY(enter(session, db, scope, MANAGE_SCOPE, id, err));
+    IST_TRY(ist__db_run(db,
+                        "SELECT a.permission FROM vault_acls a JOIN principals p ON p.id = a.principal_id"
+                        " WHERE a.scope_id = ?1 AND p.name = ?2",
+                        &row, err, "tt", id, principal));
+    if (!row)
+        return ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST, "%.255s has no permission on the scope", principal);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "principal", principal);
+    yyjson_mut_obj_add_str(doc, root, "permission", permission_names[sqlite3_column_int(row, 0)]);
+    return ist__json_finish(doc, out, err);
 }
 
 ist_status ist__vault_acls(ist__session *session, const char *scope, const char *principal, ist_buffer *out,
                            ist_error *err)
 {
-    ist_buffer items = IST_BUFFER_INIT;
+    ist__db *db;
     if (!principal)
         return read_list(session, "items", scope, list_acls, out, err);
-    ist_status status = read_list(session, "items", scope, list_acls, &items, err);
-    if (status == IST_OK)
-        status = find_acl(items.data, principal, out, err);
-    ist_buffer_free(&items);
-    return status;
+    IST_TRY(ist__session_read(session, &db, err));
+    return ist__db_end(db, get_acl(session, db, scope, principal, out, err), err);
 }
