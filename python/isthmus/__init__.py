@@ -22,15 +22,14 @@ from isthmus.errors import (AlreadyExistsError, BadInputError, CancelledError, C
                             UnauthenticatedError, UnsupportedError)
 from isthmus.openlineage import lineage
 from isthmus.services import daemon_counters, start, stop
-from isthmus.warehouse import read_databricks_tables, read_sql, sql
 
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
 _MODULES = ("spark", "ray", "fs", "connect", "dbutils", "dataset")
-_CALLS = {"gather": "parts", "setup_ray_cluster": "cluster"}
+_CALLS = {"gather": "parts", "setup_ray_cluster": "cluster", "sql": "warehouse", "read_sql": "warehouse",
+          "read_databricks_tables": "warehouse"}
 
-__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "sql", "read_sql", "read_databricks_tables", "lineage",
-           "daemon_counters", "start", "stop", "catalog", *_MODULES, *_CALLS, "AlreadyExistsError", "BadInputError",
+__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "lineage", "daemon_counters", "start", "stop", "catalog", *_MODULES, *_CALLS, "AlreadyExistsError", "BadInputError",
            "CancelledError", "ConflictError", "ForbiddenError", "InternalError", "IsthmusError", "NoMemoryError",
            "NotFoundError", "RetryableError", "StorageError", "UnauthenticatedError", "UnsupportedError"]
 

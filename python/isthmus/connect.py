@@ -17,6 +17,7 @@ import urllib.parse
 import uuid
 
 from isthmus import errors
+from isthmus.catalog import Catalog, _quote
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -122,7 +123,7 @@ def address(conn_string=None, told=None, headers=None):
         return conn_string
     base, slash, parameters = conn_string.partition("/;")
     items = [parameters] if parameters else []
-    return f"{base}/;" + ";".join(items + [f"{key}={_quote(value)}" for key, value in more.items()])
+    return f"{base}/;" + ";".join(items + [f"{key}={_quote(str(value))}" for key, value in more.items()])
 
 
 def _resolve(told, headers):
@@ -146,8 +147,6 @@ def _resolve(told, headers):
 
 def _of_warehouse(host, told):
     """`isthmus serve` knows Spark Connect addresses as warehouses; grants on names are the Spark's own matter."""
-    from isthmus.catalog import Catalog
-
     name = told.get("cluster_id")
     if not name:
         raise errors.BadInputError(f"{host}: which Spark? Give cluster_id=, the name of one of its Spark warehouses "
@@ -182,7 +181,3 @@ def _profile(name, required=True):
     if not section and required:
         raise errors.NotFoundError(f"{path} has no profile [{name}]")
     return {key: value for key, value in (section or {}).items() if key in ("host", "token", "cluster_id")}
-
-
-def _quote(value):
-    return urllib.parse.quote(str(value), safe="")

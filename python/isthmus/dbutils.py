@@ -16,9 +16,9 @@ import os
 import pathlib
 import shutil
 import sys
-import urllib.parse
 
 from isthmus import catalog, errors
+from isthmus.catalog import _quote
 
 FileInfo = collections.namedtuple("FileInfo", "path name size modificationTime")
 SecretMetadata = collections.namedtuple("SecretMetadata", "key")
@@ -156,10 +156,6 @@ class Secrets:
 
 def _secrets(what):
     return catalog.connect().request("GET", f"/api/2.0/secrets/{what}")
-
-
-def _quote(text):
-    return urllib.parse.quote(text, safe="")
 
 
 _values = set()
