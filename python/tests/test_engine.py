@@ -734,7 +734,9 @@ def plain(schema):
         database.register(f"{name}_arrow", rows)
         database.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_arrow")
     database.execute("SET default_null_order = 'nulls_first_on_asc_last_on_desc'")
-    return database
+    yield database
+    for name in shop():
+        isthmus.catalog.connect().delete_table(f"main.tests.{name}")  # test_warehouse has tables of the same names
 
 
 @pytest.mark.parametrize("sql", QUERIES, ids=range(len(QUERIES)))
