@@ -1,7 +1,8 @@
 """Run every test and end with "N passed, N failed".
 
 Stages: C tests, the same under ASan/UBSan (with the fuzz corpora), the concurrent modules under TSan, Python tests with
-real Spark and real Ray, the examples, and the demo on small data, which checks itself. A stage that cannot be built counts as one failure; the others still run.
+real Spark and real Ray, the docs and examples, and the demo on small data, which checks itself. A stage that cannot be
+built counts as one failure; the others still run.
 """
 
 import os
@@ -51,7 +52,8 @@ def ctest(preset, *arguments):
     return read_junit(report)
 
 
-EXAMPLES = "python/tests/test_examples.py"  # each starts a Spark and a Ray of its own: after the others are gone
+# Each example and each page of the docs starts a Spark and a Ray of its own: after the others' are gone.
+EXAMPLES = ("python/tests/test_docs.py", "python/tests/test_examples.py")
 
 
 def pytest(*arguments):
@@ -79,8 +81,8 @@ STAGES = {
     # like a race to a sanitizer that does not see Arrow's locks.
     "tsan": lambda: ctest("tsan", "-L", "exchange|daemon|server|catalog|lineage", "-E",
                           "test_managed_commit|test_delta_api"),
-    "python": lambda: pytest(f"--ignore={EXAMPLES}", "python/tests"),
-    "examples": lambda: pytest(EXAMPLES),
+    "python": lambda: pytest(*(f"--ignore={file}" for file in EXAMPLES), "python/tests"),
+    "examples": lambda: pytest(*EXAMPLES),
     "demo": demo,
 }
 
