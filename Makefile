@@ -3,7 +3,7 @@
 #   make          build everything and install it into the tree's own Python environment
 #   make demo     the main job: Spark -> Ray -> Delta table -> Spark, on this machine
 #   make check    every test
-#   make asan     the C tests under AddressSanitizer and UBSan;  make tsan: the daemon's under ThreadSanitizer
+#   make asan     the C tests under AddressSanitizer and UBSan;  make tsan: those with threads, under ThreadSanitizer
 #   make fuzz     mutate each fuzz corpus for a while
 #   make bench    side-by-side figures, as ratios, with a plot
 #   make wheel    the Python package with everything inside
