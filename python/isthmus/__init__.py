@@ -15,32 +15,41 @@ import importlib
 
 from isthmus._hooks import when_imported
 from isthmus._native import ffi as _ffi, lib as _lib
-from isthmus.catalog import Catalog
-from isthmus.delta import Table, read_delta, write_deltalake
 from isthmus.errors import (AlreadyExistsError, BadInputError, CancelledError, ConflictError, ForbiddenError,
                             InternalError, IsthmusError, NoMemoryError, NotFoundError, RetryableError, StorageError,
                             UnauthenticatedError, UnsupportedError)
-from isthmus.openlineage import lineage
-from isthmus.services import daemon_counters, start, stop
 
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
-_MODULES = ("spark", "ray", "fs", "connect", "dbutils", "dataset")
-_CALLS = {"gather": "parts", "setup_ray_cluster": "cluster", "sql": "warehouse", "read_sql": "warehouse",
-          "read_databricks_tables": "warehouse"}
+_CALLS = {  # by the module that has them
+    "catalog": ("Catalog",),
+    "cluster": ("setup_ray_cluster",),
+    "delta": ("Table", "read_delta", "write_deltalake"),
+    "openlineage": ("lineage",),
+    "parts": ("gather",),
+    "services": ("daemon_counters", "start", "stop"),
+    "warehouse": ("sql", "read_sql", "read_databricks_tables"),
+}
+_MODULES = ("catalog", "connect", "dataset", "dbutils", "fs", "ray", "spark")
 
-__all__ = ["Catalog", "Table", "read_delta", "write_deltalake", "lineage", "daemon_counters", "start", "stop", "catalog", *_MODULES, *_CALLS, "AlreadyExistsError", "BadInputError",
-           "CancelledError", "ConflictError", "ForbiddenError", "InternalError", "IsthmusError", "NoMemoryError",
-           "NotFoundError", "RetryableError", "StorageError", "UnauthenticatedError", "UnsupportedError"]
+__all__ = ["AlreadyExistsError", "BadInputError", "CancelledError", "ConflictError", "ForbiddenError", "InternalError",
+           "IsthmusError", "NoMemoryError", "NotFoundError", "RetryableError", "StorageError", "UnauthenticatedError",
+           "UnsupportedError", *_MODULES, *(call for calls in _CALLS.values() for call in calls)]
 
 
 def __getattr__(name):
-    """What not everybody uses is imported when it is."""
+    """Calls and modules are imported when they are used: Ray starts many processes, and pyarrow alone takes longer to
+    import than all of this."""
     if name in _MODULES:
         return importlib.import_module(f"isthmus.{name}")
-    if name in _CALLS:
-        return getattr(importlib.import_module(f"isthmus.{_CALLS[name]}"), name)
+    for module, calls in _CALLS.items():
+        if name in calls:
+            return globals().setdefault(name, getattr(importlib.import_module(f"isthmus.{module}"), name))
     raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
 
 
 when_imported("ray.data", lambda module: importlib.import_module("isthmus.ray"))

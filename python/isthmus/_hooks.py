@@ -1,6 +1,5 @@
 """Something to do right after a module's own import, without importing it."""
 
-import importlib.abc
 import importlib.util
 import sys
 
@@ -13,7 +12,7 @@ def when_imported(name, action):
         sys.meta_path.insert(0, _WhenImported(name, action))
 
 
-class _WhenImported(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _WhenImported:
     def __init__(self, name, action):
         self._name = name
         self._action = action

@@ -19,7 +19,6 @@ import threading
 import weakref
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from isthmus import errors
 from isthmus._native import ffi, lib
@@ -452,7 +451,9 @@ class Snapshot(Handle):
 
 def _serialized(filter):
     """An expression as Arrow serialises it: what it pickles to."""
-    if not isinstance(filter, pc.Expression):
+    from pyarrow.compute import Expression
+
+    if not isinstance(filter, Expression):
         raise errors.BadInputError(f"a filter is a pyarrow.compute.Expression, not a {type(filter).__name__}: "
                                    "pyarrow.compute.field('x') > 5")
     return filter.__reduce__()[1][0]

@@ -29,17 +29,9 @@ def prepare():
     ours = [item for key, value in spark.settings().items() for item in ("--conf", f"{key}={value}")]
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"{shlex.join(ours)} {before}"
     if _RAY_JOB not in os.environ:
-        os.environ[_RAY_JOB] = json.dumps({"runtime_env": {"worker_process_setup_hook": "isthmus.run.prepare_worker"}})
+        os.environ[_RAY_JOB] = json.dumps({"runtime_env": {"worker_process_setup_hook": "isthmus.provided.install"}})
         os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")  # a script's own runtime_env is joined with ours
-    prepare_worker()
-
-
-def prepare_worker():
-    """What each Python process of the job needs."""
-    from isthmus.provided import files
-
     provided.install()
-    files.install()
 
 
 def spark_session():

@@ -11,7 +11,6 @@ delta-rs would make a folder of that name.
 """
 
 import functools
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
@@ -19,6 +18,7 @@ import pathlib
 import sys
 
 from isthmus._hooks import when_imported
+from isthmus.provided import files
 
 MODULES = {
     "databricks": None,  # a namespace
@@ -30,7 +30,7 @@ MODULES = {
 }
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """The last of sys.meta_path: is asked for what nobody else found."""
 
     def find_spec(self, name, path=None, target=None):
@@ -42,7 +42,8 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def install():
-    """Add the finder to this process, once."""
+    """Prepare this process, once: the modules, and Python's file calls (isthmus/provided/files.py)."""
+    files.install()
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
         when_imported("deltalake.writer.writer", _take_names)
