@@ -73,3 +73,17 @@ def difference(block, output):
 
 def tidy(lines):
     return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=label)
+def test_links_lead_somewhere(path):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
+        found = path.parent / target if target else path
+        assert found.exists(), f"{label(path)} links to {target}"
+        assert not anchor or anchor in headings(found), f"{label(path)} links to {target}#{anchor}"
+
+
+def headings(path):
+    """The anchors that a page's headings are, as the pages' hosts make them."""
+    lines = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
