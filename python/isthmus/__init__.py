@@ -22,6 +22,7 @@ from isthmus.errors import (AlreadyExistsError, BadInputError, CancelledError, C
 __version__ = _ffi.string(_lib.ist_version()).decode()
 
 _CALLS = {  # by the module that has them
+    "advice": ("explain",),
     "catalog": ("Catalog",),
     "cluster": ("setup_ray_cluster",),
     "delta": ("Table", "read_delta", "write_deltalake"),

@@ -122,9 +122,13 @@ def read_pieces(name, schema, pieces, inputs, lease=None, override_num_blocks=No
 
 def _read_source(source, override_num_blocks, ray_arguments):
     if override_num_blocks is None:
-        whole_blocks = math.ceil(source.estimate_inmemory_data_size() / BLOCK_BYTES)
-        override_num_blocks = max(1, min(source.piece_count, max(whole_blocks, 2 * _cpus())))
+        override_num_blocks = block_count(source.piece_count, source.estimate_inmemory_data_size())
     return ray.data.read_datasource(source, override_num_blocks=override_num_blocks, **ray_arguments)
+
+
+def block_count(pieces, bytes):
+    """How many read tasks there are for pieces of so many bytes together."""
+    return max(1, min(pieces, max(math.ceil(bytes / BLOCK_BYTES), 2 * _cpus())))
 
 
 class DeltaDatasource(PiecesDatasource):

@@ -46,20 +46,27 @@ void cli_find_python(char path[PATH_MAX])
         snprintf(path, PATH_MAX, "%s", candidate);
 }
 
-ist_status cmd_run(cli_call *call, ist_error *err)
+ist_status cli_become_python(const cli_call *call, const char *module, const char *option, ist_error *err)
 {
     char python[PATH_MAX];
-    char **argv = calloc(call->arg_count + 4, sizeof *argv);
+    char **argv = calloc(call->arg_count + 5, sizeof *argv), **next = argv;
     if (!argv)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory");
     cli_find_python(python);
-    argv[0] = python;
-    argv[1] = (char[]){"-m"};
-    argv[2] = (char[]){"isthmus.run"};
-    memcpy(argv + 3, call->args, call->arg_count * sizeof *argv);
+    *next++ = python;
+    *next++ = (char[]){"-m"};
+    *next++ = (char *)module;
+    if (option)
+        *next++ = (char *)option;
+    memcpy(next, call->args, call->arg_count * sizeof *argv);
     execvp(python, argv);
     free(argv);
     return ist_error_set(err, errno == ENOENT ? IST_NOT_FOUND : IST_IO, errno, python,
                          "cannot run %s: %s; set ISTHMUS_PYTHON to a Python that has isthmus installed", python,
                          strerror(errno));
+}
+
+ist_status cmd_run(cli_call *call, ist_error *err)
+{
+    return cli_become_python(call, "isthmus.run", NULL, err);
 }

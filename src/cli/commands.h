@@ -31,6 +31,7 @@ ist_status cmd_fs_cp(cli_call *call, ist_error *err);
 ist_status cmd_fs_rm(cli_call *call, ist_error *err);
 ist_status cmd_sql(cli_call *call, ist_error *err);
 ist_status cmd_lineage(cli_call *call, ist_error *err);
+ist_status cmd_explain(cli_call *call, ist_error *err);
 ist_status cmd_run(cli_call *call, ist_error *err);
 ist_status cmd_serve(cli_call *call, ist_error *err);
 ist_status cmd_daemon(cli_call *call, ist_error *err);
@@ -66,6 +67,7 @@ extern const cli_page cmd_fs_cp_page;
 extern const cli_page cmd_fs_rm_page;
 extern const cli_page cmd_sql_page;
 extern const cli_page cmd_lineage_page;
+extern const cli_page cmd_explain_page;
 extern const cli_page cmd_run_page;
 extern const cli_page cmd_serve_page;
 extern const cli_page cmd_daemon_page;
@@ -81,6 +83,12 @@ void cli_daemon_prepare(void);
 
 /* The Python that Isthmus' modules are run with, as cmd_run_page tells it (cmd_run.c). */
 void cli_find_python(char path[PATH_MAX]);
+/*
+ * Become `python -m module [option] argument...`, with the call's arguments (cmd_run.c).
+ *   option  before the arguments; NULL for none
+ * Returns only where that fails: IST_NOT_FOUND, IST_IO, IST_NO_MEMORY.
+ */
+ist_status cli_become_python(const cli_call *call, const char *module, const char *option, ist_error *err);
 
 /* The daemon's counters as JSON, and as lines of text (cmd_daemon.c). */
 ist_status cli_daemon_counters(const cli_call *call, ist_buffer *out, ist_error *err);

@@ -39,6 +39,7 @@ static const cli_command commands[] = {
     {"fs rm", cmd_fs_rm, "Remove files", &cmd_fs_rm_page},
     {"sql", cmd_sql, "Run a SQL statement on a warehouse", &cmd_sql_page},
     {"lineage", cmd_lineage, "Show what a table was made from, and what from it", &cmd_lineage_page},
+    {"explain", cmd_explain, "Tell which way a script's or a table's data goes", &cmd_explain_page},
     {"run", cmd_run, "Run a Python script that uses Ray and Spark", &cmd_run_page},
     {"serve", cmd_serve, "Run the catalog server", &cmd_serve_page},
     {"daemon", cmd_daemon, "Run the node daemon", &cmd_daemon_page},
