@@ -32,7 +32,8 @@ typedef enum ist_write_mode {
     IST_WRITE_APPEND,    /* add rows; create the table where there is none */
     IST_WRITE_OVERWRITE, /* replace all rows in one version */
     IST_WRITE_ERROR,     /* IST_ALREADY_EXISTS where there is a table */
-    IST_WRITE_IGNORE     /* nothing to do where there is a table: see ist_transaction_is_noop */
+    IST_WRITE_IGNORE,    /* nothing to do where there is a table: see ist_transaction_is_noop */
+    IST_WRITE_REWRITE    /* replace the files that ist_transaction_replace names, and keep the others */
 } ist_write_mode;
 
 typedef struct ist_transaction_options {
@@ -50,18 +51,19 @@ typedef struct ist_transaction_options {
     const char *commit_info;    /* JSON object: extra members for commitInfo (job, user metadata); NULL for none */
     int64_t target_file_bytes;  /* roll to a new data file near this size; 0 for the table's or the default 256 MiB */
     const ist_committer *committer; /* who commits; NULL: the storage. Must outlive the transaction */
+    const char *operation; /* of IST_WRITE_REWRITE: commitInfo.operation ("DELETE", "UPDATE", "MERGE"); NULL for WRITE */
 } ist_transaction_options;
 
 #define IST_TRANSACTION_OPTIONS_INIT                                                                                   \
-    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL }
+    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL }
 
 /*
  * Start a transaction on the table at the store's root.
  *   input  schema of the rows to be written (a struct; logical names); borrowed. Columns the table has and the input
  *          lacks become null. NULL: no schema check and no change of schema (for one who only adds actions)
  * Errors: IST_NOT_FOUND (no table, and no input schema to make one from), IST_BAD_INPUT (incompatible or extra columns:
- * each named, with both types), IST_ALREADY_EXISTS (mode), IST_UNSUPPORTED (writer feature or type, named), and those of
- * ist_snapshot_open.
+ * each named, with both types), IST_ALREADY_EXISTS (mode), IST_UNSUPPORTED (writer feature or type, named; a rewrite of a
+ * table with a change data feed), and those of ist_snapshot_open.
  */
 IST_API ist_status ist_transaction_begin(ist_store *store, const ist_transaction_options *options,
                                          const struct ArrowSchema *input, ist_transaction **out, ist_error *err);
@@ -85,6 +87,16 @@ IST_API ist_status ist_transaction_write_context(const ist_transaction *transact
  */
 IST_API ist_status ist_transaction_add(ist_transaction *transaction, const char *context, const char *actions,
                                        size_t actions_size, ist_error *err);
+
+/*
+ * With IST_WRITE_REWRITE: tell which of the table's files the commit replaces. None, where it is not called: then rows are
+ * added, and yet nothing may have changed in the table since it was read.
+ *   paths  of ist_scan_task_path, of a scan of the version that was read; borrowed for the call
+ * Errors: IST_BAD_INPUT (that version has no such file: named; another mode).
+ * Note: may be called once.
+ */
+IST_API ist_status ist_transaction_replace(ist_transaction *transaction, const char *const *paths, size_t count,
+                                           ist_error *err);
 
 /*
  * Take in a further idempotency key (group commit: one per member). IST_ALREADY_EXISTS when the table has committed it

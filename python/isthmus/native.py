@@ -56,6 +56,7 @@ MODES = {
     "error": lib.IST_WRITE_ERROR,
     "ignore": lib.IST_WRITE_IGNORE,
 }
+_TRANSACTION_MODES = {**MODES, "rewrite": lib.IST_WRITE_REWRITE}
 
 
 def _string(pointer):
@@ -483,6 +484,11 @@ class Scan(Handle):
             found.append((task, None if rows < 0 else rows, lib.ist_scan_task_bytes(self.pointer, i)))
         return found
 
+    def paths(self):
+        """The data file of each task, as Transaction.replace takes it."""
+        count = lib.ist_scan_task_count(self.pointer)
+        return [_string(lib.ist_scan_task_path(self.pointer, i)) for i in range(count)]
+
     def read(self):
         stream = ffi.new("struct ArrowArrayStream *")
         call(lib.ist_scan_read, self.pointer, self.snapshot.store.pointer, stream)
@@ -525,16 +531,18 @@ def _result(c, table):
 
 
 class Transaction(Handle):
-    """ist_transaction, on the driver. `schema` is the pyarrow schema of the rows to be written."""
+    """ist_transaction, on the driver. `schema` is the pyarrow schema of the rows to be written, `mode` one of MODES or
+    "rewrite", which has an `operation` ("MERGE")."""
 
     def __init__(self, store, schema, mode="append", merge_schema=False, overwrite_schema=False, partition_by=None,
-                 properties=None, table_name=None, app_id=None, engine=None, commit_info=None, target_file_bytes=0):
-        if mode not in MODES:
-            raise errors.BadInputError(f"mode {mode!r} is none of {', '.join(MODES)}")
+                 properties=None, table_name=None, app_id=None, engine=None, commit_info=None, target_file_bytes=0,
+                 operation=None):
+        if mode not in _TRANSACTION_MODES:
+            raise errors.BadInputError(f"mode {mode!r} is none of {', '.join(_TRANSACTION_MODES)}")
         self.store = store
         self.table = table_name or store.uri
         options = ffi.new("ist_transaction_options *", lib.ist_transaction_options_init())
-        options.mode = MODES[mode]
+        options.mode = _TRANSACTION_MODES[mode]
         options.merge_schema = merge_schema
         options.overwrite_schema = overwrite_schema
         kept = []
@@ -542,7 +550,7 @@ class Transaction(Handle):
         kept.append(columns)
         for key, value in (("properties", properties and json.dumps(properties)), ("table_name", table_name),
                            ("app_id", app_id), ("engine", engine),
-                           ("commit_info", commit_info and json.dumps(commit_info))):
+                           ("commit_info", commit_info and json.dumps(commit_info)), ("operation", operation)):
             kept.append(_c(value))
             setattr(options, key, kept[-1])
         options.target_file_bytes = target_file_bytes
@@ -562,6 +570,11 @@ class Transaction(Handle):
     def add(self, context, actions):
         data = actions.encode()
         call(lib.ist_transaction_add, self.pointer, _c(context), data, len(data))
+
+    def replace(self, paths):
+        """The files that a rewrite replaces, by Scan.paths of the version that was read; told once."""
+        array, count, _kept = _strings(paths)
+        call(lib.ist_transaction_replace, self.pointer, array, count)
 
     def commit(self):
         result = ffi.new("ist_commit_result *")

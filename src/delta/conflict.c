@@ -2,9 +2,9 @@
  * conflict.c: what a commit that was faster means for ours.
  *
  * The rules are those of Delta's own conflict checker at its default isolation (Serializable), seen from what Isthmus
- * does: an append reads nothing, an overwrite reads the whole table.
+ * does: an append reads nothing, an overwrite or rewrite reads the whole table.
  *
- *     the other commit                     append                             overwrite
+ *     the other commit                     append                             overwrite, rewrite
  *     adds files                           follows                            conflict
  *     removes files                        follows                            conflict
  *     changes metadata or protocol         follows if ours changes none and   conflict

@@ -329,6 +329,11 @@ int64_t ist_scan_task_bytes(const ist_scan *scan, size_t i)
     return scan->files[i]->size;
 }
 
+const char *ist_scan_task_path(const ist_scan *scan, size_t i)
+{
+    return scan->files[i]->path;
+}
+
 /*
  * {"schema":{...},"partitionColumns":[...],"columnMapping":"none","returned":2,"predicate":"QVJ...",
  *  "file":{"add":{...}}}

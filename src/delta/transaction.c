@@ -258,7 +258,7 @@ static ist_status begin_new(ist_transaction *t, const ist_transaction_options *o
 {
     ist__strings features = {NULL, 0};
     char id[37];
-    if (!input)
+    if (!input || t->mode == IST_WRITE_REWRITE)
         return ist_error_set(err, IST_NOT_FOUND, 0, ist_store_uri(t->store),
                              "there is no table %s, and no rows to make it from", t->table_name);
     ist__uuid(id);
@@ -359,11 +359,15 @@ static ist_status begin_existing(ist_transaction *t, const ist_transaction_optio
         ist_error_context(err, "table %s", t->table_name);
         return status;
     }
-    t->overwrites = t->mode == IST_WRITE_OVERWRITE;
+    t->overwrites = t->mode == IST_WRITE_OVERWRITE || t->mode == IST_WRITE_REWRITE;
     if (t->overwrites && ist__property_true(s->metadata.configuration, "delta.appendOnly"))
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                              "table %s takes appends only (delta.appendOnly = true): it cannot be overwritten",
                              t->table_name);
+    if (t->mode == IST_WRITE_REWRITE && ist__features_enabled(&s->protocol, &s->metadata, "changeDataFeed"))
+        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
+                             "table %s has a change data feed (delta.enableChangeDataFeed = true), which Isthmus does not "
+                             "write when rows change: change it by Spark", t->table_name);
     if (!input)
         return IST_OK;
     if (t->overwrites && options->overwrite_schema)
@@ -407,6 +411,8 @@ ist_status ist_transaction_begin(ist_store *store, const ist_transaction_options
                             err));
     if (options->commit_info)
         IST_TRY_GOTO(arena_text(t->arena, options->commit_info, &t->extra_info, err));
+    if (options->operation)
+        IST_TRY_GOTO(arena_text(t->arena, options->operation, &t->operation, err));
     IST_TRY_GOTO(grow_members(t, options->app_id, err));
     ist_error missing = IST_ERROR_INIT;
     ist_snapshot_options newest = IST_SNAPSHOT_OPTIONS_INIT;
@@ -442,6 +448,7 @@ void ist_transaction_free(ist_transaction *transaction)
         free(transaction->members[i].files_for);
     }
     free(transaction->members);
+    free(transaction->replaced);
     ist_snapshot_free(transaction->snapshot);
     ist__arena_free(transaction->arena);
     free(transaction);
@@ -563,6 +570,46 @@ ist_status ist_transaction_add(ist_transaction *transaction, const char *context
     return ist__transaction_add_to(transaction, transaction->member_count - 1, context, actions, actions_size, err);
 }
 
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Mark the files that have a path of `sorted`; how many. */
+static size_t mark_replaced(const ist_snapshot *snapshot, const char **sorted, size_t count, bool *replaced)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < snapshot->file_count; i++) {
+        replaced[i] = bsearch(&snapshot->files[i].path, sorted, count, sizeof *sorted, compare_paths) != NULL;
+        found += replaced[i];
+    }
+    return found;
+}
+
+ist_status ist_transaction_replace(ist_transaction *transaction, const char *const *paths, size_t count,
+                                   ist_error *err)
+{
+    ist_transaction *t = transaction;
+    const char **sorted = NULL;
+    ist_status status;
+    if (t->mode != IST_WRITE_REWRITE || t->replaced)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the files that a transaction replaces are told once, and only "
+                                                          "to a rewrite");
+    if (count == 0)
+        return IST_OK;
+    IST_TRY_GOTO(ist__alloc(count, sizeof *sorted, (void **)&sorted, err));
+    IST_TRY_GOTO(ist__alloc(t->snapshot->file_count, sizeof *t->replaced, (void **)&t->replaced, err));
+    memcpy(sorted, paths, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_paths);
+    if (mark_replaced(t->snapshot, sorted, count, t->replaced) != count)
+        status = ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                               "version %" PRId64 " of table %s has not all of the files to be replaced, or one is named twice",
+                               t->read_version, t->table_name);
+done:
+    free(sorted);
+    return status;
+}
+
 ist_status ist_transaction_add_app(ist_transaction *transaction, const char *app_id, int64_t *version, ist_error *err)
 {
     int64_t known = transaction->snapshot ? ist_snapshot_app_version(transaction->snapshot, app_id) : -1;
@@ -582,6 +629,12 @@ typedef struct totals {
     int64_t files, rows, bytes, removed_files, removed_bytes;
 } totals;
 
+/* Does the commit remove file i of the snapshot? */
+static bool removes(const ist_transaction *t, size_t i)
+{
+    return t->overwrites && (t->mode != IST_WRITE_REWRITE || (t->replaced && t->replaced[i]));
+}
+
 static totals count_up(const ist_transaction *t)
 {
     totals sum = {0};
@@ -592,7 +645,9 @@ static totals count_up(const ist_transaction *t)
             sum.rows = sum.rows < 0 || t->members[m].rows[i] < 0 ? -1 : sum.rows + t->members[m].rows[i];
         }
     }
-    for (size_t i = 0; t->overwrites && i < t->snapshot->file_count; i++) {
+    for (size_t i = 0; t->snapshot && i < t->snapshot->file_count; i++) {
+        if (!removes(t, i))
+            continue;
         sum.removed_files++;
         sum.removed_bytes += t->snapshot->files[i].size;
     }
@@ -658,18 +713,22 @@ static int64_t commit_time(const ist_transaction *t)
 static ist_status append_commit_info(const ist_transaction *t, const totals *sum, int64_t now, ist_buffer *out,
                                      ist_error *err)
 {
+    bool rewrites = t->mode == IST_WRITE_REWRITE;
     bool creates = t->version < 0; /* not read_version: a lost race to create the table makes an append of it */
     IST_TRY(ist_buffer_append_string(out, "{\"commitInfo\":{", err));
     if (ist__features_enabled(&t->protocol, &t->metadata, "inCommitTimestamp"))
         IST_TRY(ist_buffer_printf(out, err, "\"inCommitTimestamp\":%" PRId64 ",", now));
-    IST_TRY(ist_buffer_printf(out, err, "\"timestamp\":%" PRId64 ",\"operation\":\"%s\",\"operationParameters\":{", now,
-                              creates ? "CREATE TABLE AS SELECT" : "WRITE"));
+    IST_TRY(ist_buffer_printf(out, err, "\"timestamp\":%" PRId64 ",\"operation\":", now));
+    IST_TRY(ist__json_append_string(out, creates ? "CREATE TABLE AS SELECT" : t->operation ? t->operation : "WRITE", err));
+    IST_TRY(ist_buffer_append_string(out, ",\"operationParameters\":{", err));
     if (creates)
         IST_TRY(ist_buffer_printf(out, err, "\"isManaged\":\"false\",\"description\":null,\"properties\":\"{}\","));
-    else
+    else if (!rewrites)
         IST_TRY(ist_buffer_printf(out, err, "\"mode\":\"%s\",", t->overwrites ? "Overwrite" : "Append"));
-    IST_TRY(ist_buffer_append_string(out, "\"partitionBy\":", err));
-    IST_TRY(append_partition_by(t, out, err));
+    if (!rewrites) {
+        IST_TRY(ist_buffer_append_string(out, "\"partitionBy\":", err));
+        IST_TRY(append_partition_by(t, out, err));
+    }
     IST_TRY(ist_buffer_append_string(out, "}", err));
     if (t->read_version >= 0)
         IST_TRY(ist_buffer_printf(out, err, ",\"readVersion\":%" PRId64, t->read_version));
@@ -685,16 +744,19 @@ static ist_status append_commit_info(const ist_transaction *t, const totals *sum
     IST_TRY(ist_buffer_append_string(out, "},\"engineInfo\":", err));
     IST_TRY(ist__json_append_string(out, t->engine_info, err));
     IST_TRY(ist_buffer_printf(out, err, ",\"txnId\":\"%s\"", t->txn_id));
-    /* No row is updated or copied here, so every stable row id is kept. */
+    /* A rewrite copies rows, which get new ids; otherwise none is updated or copied, so every stable row id is kept. */
     if (ist__features_enabled(&t->protocol, &t->metadata, "rowTracking"))
-        IST_TRY(ist_buffer_append_string(out, ",\"tags\":{\"delta.rowTracking.preserved\":\"true\"}", err));
+        IST_TRY(ist_buffer_printf(out, err, ",\"tags\":{\"delta.rowTracking.preserved\":\"%s\"}",
+                                  rewrites ? "false" : "true"));
     IST_TRY(append_extra_info(t, out, err));
     return ist_buffer_append_string(out, "}}\n", err);
 }
 
 static ist_status append_removes(const ist_transaction *t, int64_t now, ist_buffer *out, ist_error *err)
 {
-    for (size_t i = 0; t->overwrites && i < t->snapshot->file_count; i++) {
+    for (size_t i = 0; t->snapshot && i < t->snapshot->file_count; i++) {
+        if (!removes(t, i))
+            continue;
         const ist__add *file = &t->snapshot->files[i];
         ist__action action;
         ist__action_init(&action, IST__REMOVE);
@@ -773,8 +835,11 @@ static ist_status compose(const ist_transaction *t, int64_t version, int64_t now
 
 static bool has_anything(const ist_transaction *t)
 {
-    if (t->changes_metadata || t->changes_protocol || (t->overwrites && t->snapshot->file_count))
+    if (t->changes_metadata || t->changes_protocol)
         return true;
+    for (size_t i = 0; t->snapshot && i < t->snapshot->file_count; i++)
+        if (removes(t, i))
+            return true;
     for (size_t m = 0; m < t->member_count; m++)
         if (t->members[m].status == IST_OK && (t->members[m].add_count || t->members[m].app_id))
             return true;

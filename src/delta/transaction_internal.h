@@ -70,6 +70,7 @@ struct ist_transaction {
     const char *engine_info;
     const char *extra_info; /* JSON object or NULL */
     const char *txn_id;
+    const char *operation; /* of a rewrite */
     ist_write_mode mode;
     int64_t target_file_bytes;
     bool noop;
@@ -83,7 +84,8 @@ struct ist_transaction {
     ist__metadata metadata;
     bool changes_protocol;
     bool changes_metadata;
-    bool overwrites;
+    bool overwrites;    /* removes files: all, or with IST_WRITE_REWRITE those of `replaced` */
+    bool *replaced;     /* of each file of the snapshot; NULL: none */
     int64_t row_id_high_water; /* -1: none yet */
     int64_t last_timestamp;    /* in-commit timestamp of `version`; -1 unknown */
 

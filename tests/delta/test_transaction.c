@@ -143,6 +143,51 @@ static void test_delta_transaction__modes(void **state)
     ist_snapshot_free(snapshot);
 }
 
+/* A rewrite removes the files it was told and no others. */
+static void test_delta_transaction__rewrite(void **state)
+{
+    ist_store *store = *state;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer history = IST_BUFFER_INIT;
+    ist_scan *scan;
+    ist_transaction *t;
+    ist_transaction_options options = IST_TRANSACTION_OPTIONS_INIT;
+    options.mode = IST_WRITE_REWRITE;
+    options.operation = "MERGE";
+    assert_int_equal(begin(store, &options, plain, 2, &t, &err), IST_NOT_FOUND);
+    for (int i = 0; i < 3; i++)
+        append(store, plain, 2);
+    ist_snapshot *before = open_table(store);
+    assert_ok(ist_scan_open(before, NULL, &scan, &err), err);
+    const char *paths[] = {ist_scan_task_path(scan, 2), ist_scan_task_path(scan, 0)}, *unknown[] = {paths[0], "none"};
+    t = prepare(store, &options, plain, 2);
+    assert_ok(ist_transaction_replace(t, paths, 2, &err), err);
+    assert_int_equal(ist_transaction_replace(t, paths, 2, &err), IST_BAD_INPUT);
+    assert_int_equal(finish(t).version, 3);
+    ist_snapshot *after = open_table(store);
+    assert_int_equal(after->file_count, 2);
+    assert_string_equal(after->files[0].path, before->files[1].path);
+    assert_int_equal(after->tombstone_count, 2);
+    assert_ok(ist_table_history(store, NULL, 1, &history, &err), err);
+    assert_non_null(strstr(history.data, "\"operation\":\"MERGE\""));
+    assert_non_null(strstr(history.data, "\"numRemovedFiles\":\"2\""));
+    t = prepare(store, &options, plain, 2); /* none: an addition, which an append stands against all the same */
+    append(store, plain, 2);
+    assert_int_equal(finish(t).outcome, IST_COMMIT_CONFLICTED);
+    assert_int_equal(finish(prepare(store, &options, plain, 2)).version, 5);
+    t = prepare(store, &options, plain, 2);
+    assert_int_equal(ist_transaction_replace(t, unknown, 2, &err), IST_BAD_INPUT);
+    ist_transaction_free(t);
+    options.mode = IST_WRITE_OVERWRITE;
+    t = prepare(store, &options, plain, 2);
+    assert_int_equal(ist_transaction_replace(t, paths, 2, &err), IST_BAD_INPUT);
+    ist_transaction_free(t);
+    ist_buffer_free(&history);
+    ist_scan_free(scan);
+    ist_snapshot_free(before);
+    ist_snapshot_free(after);
+}
+
 static void test_delta_transaction__merge_schema(void **state)
 {
     ist_store *store = *state;
@@ -568,6 +613,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         IN_MEMORY(test_delta_transaction__create_and_append),
         IN_MEMORY(test_delta_transaction__modes),
+        IN_MEMORY(test_delta_transaction__rewrite),
         IN_MEMORY(test_delta_transaction__merge_schema),
         IN_MEMORY(test_delta_transaction__lost_race_is_rebased),
         IN_MEMORY(test_delta_transaction__overwrite_conflicts_with_append),
