@@ -55,7 +55,7 @@ IST_API size_t ist_scan_task_count(const ist_scan *scan);
 /* Rows and bytes of task i, from the log: rows -1 where unknown, as with a predicate; bytes as stored. */
 IST_API int64_t ist_scan_task_rows(const ist_scan *scan, size_t i);
 IST_API int64_t ist_scan_task_bytes(const ist_scan *scan, size_t i);
-/* The path of task i's data file, as the log has it: what names it in ist_transaction_replace. Lives with the snapshot. */
+/* The path of task i's data file as the log has it, by which ist_transaction_replace knows it. Lives with the snapshot. */
 IST_API const char *ist_scan_task_path(const ist_scan *scan, size_t i);
 /* Append task i as JSON text. */
 IST_API ist_status ist_scan_task_json(const ist_scan *scan, size_t i, ist_buffer *out, ist_error *err);

@@ -51,11 +51,12 @@ typedef struct ist_transaction_options {
     const char *commit_info;    /* JSON object: extra members for commitInfo (job, user metadata); NULL for none */
     int64_t target_file_bytes;  /* roll to a new data file near this size; 0 for the table's or the default 256 MiB */
     const ist_committer *committer; /* who commits; NULL: the storage. Must outlive the transaction */
-    const char *operation; /* of IST_WRITE_REWRITE: commitInfo.operation ("DELETE", "UPDATE", "MERGE"); NULL for WRITE */
+    const char *operation; /* of IST_WRITE_REWRITE: commitInfo.operation ("DELETE", "UPDATE"...); NULL for WRITE */
 } ist_transaction_options;
 
 #define IST_TRANSACTION_OPTIONS_INIT                                                                                   \
-    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL }
+    { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, \
+      NULL }
 
 /*
  * Start a transaction on the table at the store's root.
@@ -89,8 +90,8 @@ IST_API ist_status ist_transaction_add(ist_transaction *transaction, const char 
                                        size_t actions_size, ist_error *err);
 
 /*
- * With IST_WRITE_REWRITE: tell which of the table's files the commit replaces. None, where it is not called: then rows are
- * added, and yet nothing may have changed in the table since it was read.
+ * With IST_WRITE_REWRITE: tell which of the table's files the commit replaces. None, where it is not called: then rows
+ * are added, and yet nothing may have changed in the table since it was read.
  *   paths  of ist_scan_task_path, of a scan of the version that was read; borrowed for the call
  * Errors: IST_BAD_INPUT (that version has no such file: named; another mode).
  * Note: may be called once.

@@ -366,8 +366,8 @@ static ist_status begin_existing(ist_transaction *t, const ist_transaction_optio
                              t->table_name);
     if (t->mode == IST_WRITE_REWRITE && ist__features_enabled(&s->protocol, &s->metadata, "changeDataFeed"))
         return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
-                             "table %s has a change data feed (delta.enableChangeDataFeed = true), which Isthmus does not "
-                             "write when rows change: change it by Spark", t->table_name);
+                             "table %s has a change data feed (delta.enableChangeDataFeed = true), which Isthmus does "
+                             "not write when rows change: change it by Spark", t->table_name);
     if (!input)
         return IST_OK;
     if (t->overwrites && options->overwrite_schema)
@@ -593,8 +593,8 @@ ist_status ist_transaction_replace(ist_transaction *transaction, const char *con
     const char **sorted = NULL;
     ist_status status;
     if (t->mode != IST_WRITE_REWRITE || t->replaced)
-        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the files that a transaction replaces are told once, and only "
-                                                          "to a rewrite");
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "the files that a transaction replaces are told once, and only to a rewrite");
     if (count == 0)
         return IST_OK;
     IST_TRY_GOTO(ist__alloc(count, sizeof *sorted, (void **)&sorted, err));
@@ -603,8 +603,8 @@ ist_status ist_transaction_replace(ist_transaction *transaction, const char *con
     qsort(sorted, count, sizeof *sorted, compare_paths);
     if (mark_replaced(t->snapshot, sorted, count, t->replaced) != count)
         status = ist_error_set(err, IST_BAD_INPUT, 0, NULL,
-                               "version %" PRId64 " of table %s has not all of the files to be replaced, or one is named twice",
-                               t->read_version, t->table_name);
+                               "version %" PRId64 " of table %s has not all of the files to be replaced, or one is named "
+                               "twice", t->read_version, t->table_name);
 done:
     free(sorted);
     return status;
@@ -719,7 +719,8 @@ static ist_status append_commit_info(const ist_transaction *t, const totals *sum
     if (ist__features_enabled(&t->protocol, &t->metadata, "inCommitTimestamp"))
         IST_TRY(ist_buffer_printf(out, err, "\"inCommitTimestamp\":%" PRId64 ",", now));
     IST_TRY(ist_buffer_printf(out, err, "\"timestamp\":%" PRId64 ",\"operation\":", now));
-    IST_TRY(ist__json_append_string(out, creates ? "CREATE TABLE AS SELECT" : t->operation ? t->operation : "WRITE", err));
+    const char *operation = t->operation ? t->operation : creates ? "CREATE TABLE AS SELECT" : "WRITE";
+    IST_TRY(ist__json_append_string(out, operation, err));
     IST_TRY(ist_buffer_append_string(out, ",\"operationParameters\":{", err));
     if (creates)
         IST_TRY(ist_buffer_printf(out, err, "\"isManaged\":\"false\",\"description\":null,\"properties\":\"{}\","));

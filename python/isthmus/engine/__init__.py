@@ -15,6 +15,7 @@ the SQL is not.
     functions.py   which of DuckDB's functions a statement may call
     tables.py      tables of the catalog as datasets; policies.py: row filters and masks on them
     duckdb.py      the embedded engine: plans, runs, results
-    commands.py    SHOW, DESCRIBE, EXPLAIN; writes.py: INSERT, CREATE, DROP, DELETE, UPDATE; lineage.py
+    commands.py    SHOW, DESCRIBE, EXPLAIN
+    writes.py      INSERT, CREATE, DROP; rewrites.py: DELETE, UPDATE, MERGE; lineage.py
     errors.py      a statement's failure, in Databricks' words
 """

@@ -20,9 +20,9 @@ except ImportError as error:
 
 from isthmus import errors as library_errors
 from isthmus.catalog import Catalog
-from isthmus.engine import commands, dialect, functions, types, writes
+from isthmus.engine import commands, dialect, functions, rewrites, types, writes
 from isthmus.engine.errors import StatementError, cancelled, unsupported
-from isthmus.engine.planner import Planner
+from isthmus.engine.planner import Given, Planner
 from isthmus.engine.policies import PolicedDataset
 from isthmus.engine.tables import Tables
 
@@ -70,17 +70,43 @@ class Engine:
 
     # ---- queries
 
-    def query(self, statement, tree, assign=None, kept=True):
+    def query(self, statement, tree, assign=None, given=None):
         """Run a query; its Result. `assign`, given the names and DuckDB's types of its columns, tells an expression for
-        each (in DuckDB's SQL, #1 for the first column) to be returned in its place. The plan is kept for the same text,
-        unless `kept` is False."""
-        plan = self._plan(statement, tree) if kept else self._make_plan(statement, tree.copy())
+        each (in DuckDB's SQL, #1 for the first column) to be returned in its place. `given` are planner.Given that it
+        may read; without them the plan is kept for the same text."""
+        plan = self._plan(statement, tree) if given is None else self._make_plan(statement, tree.copy(), given)
         run = self._run = Run(self, statement, plan)
         try:
             return Result(run, assign)
         except BaseException:
             run.close()
             raise
+
+    def keep(self, statement, tree, name, given=(), more=False):
+        """Put a query's rows into a new table of DuckDB's own, or `more` of them into one that is there; the query's
+        Plan. Rows that do not fit into memory go to the worker's temporary folder. Whoever keeps has to `forget`."""
+        plan = self._make_plan(statement, tree.copy(), given)
+        run = self._run = Run(self, statement, plan)
+        try:
+            statement.check()
+            with run.translating():
+                run.connection.execute((f'INSERT INTO "{name}" ' if more else f'CREATE TABLE "{name}" AS ') + plan.sql)
+        finally:
+            run.close()
+        return plan
+
+    def kept(self, name):
+        """The schema of a table that is kept, in Databricks' types."""
+        relation = self.database.cursor().sql(f'SELECT * FROM "{name}" LIMIT 0')
+        return _schema(relation, relation.to_arrow_reader().schema)
+
+    def ask_kept(self, sql):
+        """Rows of a query of the engine's own over tables that are kept."""
+        return self.database.cursor().execute(sql).fetchall()
+
+    def forget(self, *names):
+        for name in names:
+            self.database.execute(f'DROP TABLE IF EXISTS "{name}"')
 
     def explain(self, statement, tree):
         """What DuckDB would do for a query, as text."""
@@ -110,13 +136,13 @@ class Engine:
             self._plans.popitem(last=False)[1].drop_session()
         return plan
 
-    def _make_plan(self, statement, tree):
+    def _make_plan(self, statement, tree, given=()):
         told = _Recorder(statement)
         dialect.name_outputs(tree)
         dialect.bind_parameters(tree, statement.statement, statement.parameters)
         dialect.bind_session(tree, statement)
         dialect.name_functions(tree)
-        planner = Planner(told)
+        planner = Planner(told, given)
         planner.read(tree)
         types.fit(tree, planner.relations)
         sql = dialect.to_duckdb(tree)
@@ -130,8 +156,9 @@ _STATEMENTS = (
     (exp.Insert, writes.insert),
     (exp.Create, writes.create),
     (exp.Drop, writes.drop),
-    (exp.Delete, writes.delete),
-    (exp.Update, writes.update),
+    (exp.Delete, rewrites.delete),
+    (exp.Update, rewrites.update),
+    (exp.Merge, rewrites.merge),
     (exp.Describe, lambda engine, statement, tree: commands.describe(statement, tree)),
 )
 _COMMANDS = {
@@ -188,11 +215,19 @@ class Plan:
             self._session.close()
             self._session = None
 
+    @property
+    def read(self):
+        """The relations that have datasets, and are not tables of DuckDB's own."""
+        return [relation for relation in self.relations
+                if not isinstance(relation, Given) or relation.dataset is not None]
+
     reads_views = property(lambda self: any(entry.get("via") for asked, _ in self.questions for entry in asked))
 
     def own_words(self, text):
         """A text of DuckDB's with the names that the user wrote."""
-        return re.sub(r"isthmus (\d+)", lambda found: self.relations[int(found.group(1))].full_name, text)
+        for relation in self.relations:
+            text = re.sub(rf"{relation.relation}\b", lambda _: relation.full_name, text)
+        return text
 
     def still_holds(self, statement):
         """Ask again what was asked: grants and tables may have changed."""
@@ -208,7 +243,7 @@ class Session:
         self.slots = [_Slot(dataset.schema) for dataset in datasets]
         self.connection = database.cursor()
         self._query = None
-        for relation, slot in zip(plan.relations, self.slots):
+        for relation, slot in zip(plan.read, self.slots):
             self.connection.register(relation.relation, slot)
 
     def fits(self, datasets):
@@ -268,7 +303,7 @@ class Run:
         self._besides = []
         self._datasets = {}
         try:
-            self.session = plan.take_session(engine.database, [self._shared(relation) for relation in plan.relations])
+            self.session = plan.take_session(engine.database, [self._shared(relation) for relation in plan.read])
         except BaseException:
             self._close_besides()
             raise
@@ -297,6 +332,8 @@ class Run:
 
     def _shared(self, relation):
         """Two names for one table at one version are one dataset: a statement sees one version of it."""
+        if isinstance(relation, Given):
+            return relation.dataset
         key = (relation.full_name, relation.version, relation.timestamp)
         if key not in self._datasets:
             self._datasets[key] = self._dataset(relation)
@@ -366,8 +403,7 @@ class Result:
                 columns = assign(relation.columns, list(map(str, relation.types)))
                 relation = run.connection.sql(f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source")
             self._reader = relation.to_arrow_reader(BATCH_ROWS)
-        self.schema = pa.schema([field.with_type(pa.int64() if str(told) == "HUGEINT" else _type(field.type))
-                                 for field, told in zip(self._reader.schema, relation.types)])
+        self.schema = _schema(relation, self._reader.schema)
 
     @property
     def batches(self):
@@ -390,6 +426,12 @@ _WIDER = {
     pa.large_string(): pa.string(),
     pa.large_binary(): pa.binary(),
 }
+
+
+def _schema(relation, arrow):
+    """The schema of a DuckDB relation, which Arrow tells so, in Databricks' types."""
+    return pa.schema([field.with_type(pa.int64() if str(told) == "HUGEINT" else _type(field.type))
+                      for field, told in zip(arrow, relation.types)])
 
 
 def _type(type):
@@ -441,7 +483,8 @@ def _translated(error, statement, plan, run):
         return cancelled()
     if run.failure is not None:
         return run.failure
-    if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)):
+    if isinstance(error, (duckdb.OutOfMemoryException, pa.ArrowMemoryError, library_errors.NoMemoryError)) or \
+            "failed to pin block" in str(error):  # while a result is read DuckDB's error comes as Arrow's
         limit = run.engine.memory_limit >> 20
         return StatementError("OUT_OF_MEMORY", f"The statement needs more than the {limit:,} MiB of memory of a worker "
                               "of this warehouse. Let it read or return less, or run it on a larger warehouse.",
@@ -455,7 +498,8 @@ def _translated(error, statement, plan, run):
         return StatementError("INVALID_STATEMENT", text)
     name = next(filter(None, found.groups()), "")
     bindings = re.search(r"Candidate bindings: (.*)", str(error))
-    hint = f" Did you mean one of these: {bindings.group(1)}?" if bindings else ""
+    candidates = re.findall(r'"(?!isthmus )[^"]+"', bindings.group(1)) if bindings else ()
+    hint = f" Did you mean one of these: {', '.join(candidates)}?" if candidates else ""
     if "{text}" in message and plan.reads_views:
         text = "A value of a view cannot be converted, or is out of range"  # it may not be for this principal's eyes
     return StatementError(condition, message.format(name=name, text=text, hint=hint),

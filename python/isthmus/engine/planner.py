@@ -28,25 +28,52 @@ class Relation:
     is_policed = property(lambda self: has_policy(self.info))
 
 
+class Given:
+    """A relation that nobody has to look up: the rows of a dataset, or a table that the engine keeps in DuckDB (no
+    dataset). `name` is what the user calls it, `columns` are {name: type in Databricks}."""
+
+    version = timestamp = None
+    is_policed = False
+
+    def __init__(self, relation, name, columns, dataset=None):
+        self.relation = relation
+        self.name = name
+        self.info = {"columns": [{"name": column, "type_text": type} for column, type in columns.items()]}
+        self.dataset = dataset
+
+    full_name = property(lambda self: ".".join(self.name))
+
+    def node(self, alias=None):
+        """It in FROM, called by its own name or by an alias (an exp.TableAlias)."""
+        table = exp.Table(this=exp.to_identifier(self.name[-1], quoted=True), alias=alias)
+        table.meta["given"] = self.relation
+        return table
+
+
 def has_policy(info):
     """Whether a table has a row filter or column masks."""
     return bool(info.get("row_filter") or any(column.get("mask") for column in info.get("columns") or ()))
 
 
 class Planner:
-    """Looks names up for one statement. `relations` is what was found so far."""
+    """Looks names up for one statement. `relations` is what was found so far, and at first what is Given."""
 
-    def __init__(self, statement):
+    def __init__(self, statement, given=()):
         self.statement = statement
-        self.relations = []
+        self.relations = list(given)
         self.names = set()  # what the statement's text itself names: tables and views
 
     def read(self, tree):
         """Put relations in the place of all tables of a tree, which is changed; (relations are added)."""
-        waiting = [(table, self.statement.catalog, self.statement.schema, []) for table in dialect.tables(tree)]
+        waiting = []
+        for table in dialect.tables(tree):
+            if "given" in table.meta:
+                _rename(table, table.meta["given"])
+            else:
+                waiting.append((table, self.statement.catalog, self.statement.schema, []))
         named = [dialect.parts(*item[:3]) for item in waiting]
         self.names = {".".join(name) for name in named}
-        _shorten_columns(tree, named)
+        _shorten_columns(tree, [*named, *(relation.name for relation in self.relations)])
         while waiting:
             if len(self.relations) + len(waiting) > RELATIONS_MAX:
                 raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH", f"The statement reads more than {RELATIONS_MAX} "
@@ -150,7 +177,7 @@ def _put_view(table, query, info):
 
 def _shorten_columns(tree, named):
     """`catalog.schema.table.column` to `table.column`: DuckDB will know the table by its last name."""
-    known = {tuple(part.lower() for part in name) for name in named}
+    known = {tuple(part.lower() for part in name) for name in named if len(name) == 3}
     known |= {("", *name[1:]) for name in known}
     for column in tree.find_all(exp.Column):
         if column.db and (column.catalog.lower(), column.db.lower(), column.table.lower()) in known:

@@ -1,11 +1,9 @@
-"""Statements that change tables, by the Delta plane: INSERT, CREATE TABLE, DROP TABLE, DELETE, UPDATE.
+"""Statements that write tables, by the Delta plane: INSERT, CREATE TABLE, DROP TABLE. Those that change rows are in
+rewrites.py.
 
 What is read is read as for a query, what is written is written with the statement's own token: owners, grants and the
 audit log are the user's. Rows stream from DuckDB into Parquet files; the commit is one version. The statement's id is
 its idempotency key.
-
-DELETE and UPDATE write the table anew as of the version that they read, and conflict with every change since (Delta's
-Serializable). That is right at any size, and meant for small tables.
 """
 
 import pyarrow as pa
@@ -55,7 +53,7 @@ class Target:
 
     def write(self, schema, batches, mode, **options):
         """Commit rows as one version; the CommitResult."""
-        source = _Source(batches)
+        source = Source(batches)
         place = _Place(self)
         options = {"mode": mode, "table_name": self.full_name, "app_id": self.key, "engine": ENGINE, **options}
         try:
@@ -80,7 +78,7 @@ class _Place(Place):
         return store
 
 
-class _Source:
+class Source:
     """Batches for a writer; remembers what they fail by."""
 
     def __init__(self, batches):
@@ -98,14 +96,14 @@ class _Source:
             raise
 
 
-def _only(tree, *known):
+def only(tree, *known):
     """Refuse the parts of a statement that nobody here looks at."""
     for key, value in tree.args.items():
         if value and key not in known:
             raise unsupported(f"{tree.key.upper()} with {key.strip('_').upper().replace('_', ' ')}")
 
 
-def _changed(kind, target, rows, inputs, columns=None, **counts):
+def changed(kind, target, rows, inputs, columns=None, **counts):
     """The one row that a change returns."""
     told = {"inputs": inputs, "outputs": [target.full_name]}
     if columns:
@@ -118,7 +116,7 @@ def _changed(kind, target, rows, inputs, columns=None, **counts):
 
 def insert(engine, statement, tree):
     """INSERT INTO | OVERWRITE [TABLE] name [(columns)] | BY NAME query."""
-    _only(tree, "this", "expression", "overwrite", "with_", "by_name", "source")
+    only(tree, "this", "expression", "overwrite", "with_", "by_name", "source")
     schema = tree.this if isinstance(tree.this, exp.Schema) else None
     table = schema.this if schema else tree.this
     if table.args.get("partition"):
@@ -128,12 +126,12 @@ def insert(engine, statement, tree):
     with target.failing():
         wanted = native.Snapshot(target.open("write")).schema
     assignment = _Assignment(wanted, schema.expressions if schema else None, bool(tree.args.get("by_name")), target)
-    rows = _Counted(engine.query(statement, query, assignment.expressions), assignment)
+    rows = Counted(engine.query(statement, query, assignment.expressions), assignment)
     try:
         target.write(assignment.schema, rows, "overwrite" if tree.args.get("overwrite") else "append")
     finally:
         rows.close()
-    return _changed("INSERT", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
+    return changed("INSERT", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
 
 
 def _source(tree):
@@ -180,7 +178,7 @@ def _assigned(i, type, field):
     return f'CAST({value} AS {dialect.duckdb_type(type_names(field.type)[1])}) AS "{name}"'
 
 
-class _Counted:
+class Counted:
     """A result's batches for a writer, counted."""
 
     def __init__(self, result, shape):
@@ -212,7 +210,7 @@ class _Counted:
 def create(engine, statement, tree):
     """CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(columns)] [USING DELTA] [PARTITIONED BY (columns)]
     [TBLPROPERTIES (...)] [AS query]."""
-    _only(tree, "this", "kind", "replace", "expression", "exists", "properties", "with_")
+    only(tree, "this", "kind", "replace", "expression", "exists", "properties", "with_")
     if tree.args.get("kind") != "TABLE":
         raise unsupported(f"CREATE {tree.args.get('kind')}")
     definition = tree.this if isinstance(tree.this, exp.Schema) else None
@@ -221,7 +219,7 @@ def create(engine, statement, tree):
     replace = bool(tree.args.get("replace"))
     if target.exists and not replace:
         if tree.args.get("exists"):
-            return _changed("CREATE", target, 0, [])
+            return changed("CREATE", target, 0, [])
         name = dialect.show_name(target.name)
         raise StatementError("TABLE_OR_VIEW_ALREADY_EXISTS", f"The table {name} is there already. "
                              "Choose another name, drop it, or write CREATE OR REPLACE TABLE.", target.at)
@@ -233,16 +231,16 @@ def create(engine, statement, tree):
         raise StatementError("INVALID_STATEMENT", "CREATE TABLE takes columns, or a query after AS.", target.at)
     query = _source(tree) if tree.expression else _empty_query(definition)
     result = engine.query(statement, query)
-    shape = _Shape(_with_nullability(result.schema, definition))
-    rows = _Counted(result, shape)
+    shape = Shape(_with_nullability(result.schema, definition))
+    rows = Counted(result, shape)
     try:
         target.write(shape.schema, rows, "overwrite" if replace else "error", overwrite_schema=replace, **options)
     finally:
         rows.close()
-    return _changed("CREATE", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
+    return changed("CREATE", target, rows.count, rows.inputs, rows.origins(query), num_inserted_rows=rows.count)
 
 
-class _Shape:
+class Shape:
     def __init__(self, schema):
         self.schema = schema
 
@@ -281,7 +279,7 @@ def _with_nullability(schema, definition):
 
 def drop(engine, statement, tree):
     """DROP TABLE [IF EXISTS] name."""
-    _only(tree, "tables", "this", "exists", "kind")
+    only(tree, "tables", "this", "exists", "kind")
     named = tree.args.get("tables") or [tree.this]
     if tree.args.get("kind") != "TABLE" or len(named) != 1:
         raise unsupported(f"DROP {tree.args.get('kind')}" if len(named) == 1 else "DROP of several tables")
@@ -294,120 +292,3 @@ def drop(engine, statement, tree):
     except errors.IsthmusError as error:
         raise tables.table_error(".".join(name), error) from None
     return Values({}, "DROP")
-
-
-
-# ---- DELETE, UPDATE --------------------------------------------------------------------------------------------------
-
-
-def delete(engine, statement, tree):
-    """DELETE FROM name [WHERE condition]."""
-    _only(tree, "this", "where")
-    hit = _condition(tree)
-    return _Rewrite(engine, statement, tree, "DELETE").run(hit, lambda schema: [exp.Star()], exp.not_(hit.copy()))
-
-
-def update(engine, statement, tree):
-    """UPDATE name SET column = value, ... [WHERE condition]."""
-    _only(tree, "this", "expressions", "where")
-    hit = _condition(tree)
-
-    def columns(schema):
-        values = _assignments(tree, schema)
-        for field in schema:
-            own = exp.column(exp.to_identifier(field.name, quoted=True), table=tree.this.alias_or_name)
-            if field.name.lower() in values:
-                type = exp.DataType.build(type_names(field.type)[1], dialect=dialect.WarehouseSql)
-                value = exp.Cast(this=values[field.name.lower()].copy(), to=type)
-                own = exp.Case(ifs=[exp.If(this=hit.copy(), true=value)], default=own)
-            yield exp.alias_(own, field.name, quoted=True)
-
-    return _Rewrite(engine, statement, tree, "UPDATE").run(hit, columns, None)
-
-
-def _condition(tree):
-    """Whether a row is hit, never null."""
-    where = tree.args.get("where")
-    return exp.Coalesce(this=exp.paren(where.this.copy()), expressions=[exp.false()]) if where else exp.true()
-
-
-def _assignments(tree, schema):
-    known = {name.lower() for name in schema.names}
-    values = {}
-    for assignment in tree.expressions:
-        column = assignment.this
-        if not isinstance(assignment, exp.EQ) or not isinstance(column, exp.Column):
-            raise unsupported("SET of anything but a column")
-        if column.name.lower() not in known:
-            raise StatementError("UNRESOLVED_COLUMN", f"The table has no column `{column.name}`.",
-                                 dialect.place(column))
-        values[column.name.lower()] = assignment.expression
-    return values
-
-
-class _Rewrite:
-    """A table written anew from itself, as of the version that the transaction began with."""
-
-    def __init__(self, engine, statement, tree, kind):
-        self.engine = engine
-        self.statement = statement
-        self.kind = kind
-        self.table = tree.this
-        self.target = Target(engine, statement, tree.this).must_exist()
-        if self.target.is_policed:
-            raise unsupported(f"{kind} on {self.target.full_name}, which has a row filter or column masks,",
-                              at=self.target.at)
-
-    def run(self, hit, columns, keep):
-        target = self.target
-        with target.failing():
-            store = target.open("write")
-            schema = native.Snapshot(store).schema
-            transaction = native.Transaction(store, schema, mode="overwrite", table_name=target.full_name,
-                                             app_id=target.key, engine=ENGINE)
-            if transaction.is_noop:
-                return self._done(0)
-        selected = list(columns(schema))
-        hits = self._count(transaction.read_version, hit)
-        if hits == 0:
-            return self._done(0)
-        query = exp.select(*selected).from_(self._pinned(transaction.read_version))
-        rows = _Counted(self.engine.query(self.statement, query.where(keep) if keep is not None else query, kept=False),
-                        _Shape(schema))
-        try:
-            self._commit(store, transaction, rows, schema)
-        finally:
-            rows.close()
-        return self._done(hits)
-
-    def _pinned(self, version):
-        table = self.table.copy()
-        table.set("version", exp.Version(this="VERSION", expression=exp.Literal.number(version), kind="AS OF"))
-        return table
-
-    def _count(self, version, hit):
-        query = exp.select(exp.func("COUNT_IF", hit.copy())).from_(self._pinned(version))
-        result = self.engine.query(self.statement, query, kept=False)
-        try:
-            return sum(batch.column(0)[0].as_py() or 0 for batch in result.batches)  # null over no rows
-        finally:
-            result.close()
-
-    def _commit(self, store, transaction, rows, schema):
-        source = _Source(rows)
-        actions = None
-        try:
-            with self.target.failing(), native.Writer(store, transaction.write_context()) as writer:
-                writer.write(pa.RecordBatchReader.from_batches(schema, source))
-                actions = writer.finish()
-                transaction.add(transaction.write_context(), actions)
-                transaction.commit()
-        except StatementError:
-            if actions is not None:
-                delta.discard_uncommitted(store, [actions], self.target.key)
-            if source.failure is not None:
-                raise source.failure from None
-            raise
-
-    def _done(self, rows):
-        return _changed(self.kind, self.target, rows, [self.target.full_name])
