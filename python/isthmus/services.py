@@ -104,15 +104,15 @@ def _wait(runs):
 
 
 def _alive(pid):
-    """Does a process run under this id? One that ended but was not yet waited for does not."""
+    """Does a process run under this id? One that ended, and that whoever started it did not wait for yet, does not."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except (ChildProcessError, TypeError):
         pass
     try:
         os.kill(pid, 0)
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except PermissionError:
         return True
-    except (ProcessLookupError, TypeError):
+    except (ProcessLookupError, FileNotFoundError, TypeError):
         return False
-    return True
