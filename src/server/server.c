@@ -272,6 +272,14 @@ static ist_status read_tls(ist_server *server, const ist_server_options *options
     return IST_OK;
 }
 
+/* A server that stops takes nobody in. MHD_quiesce_daemon would close the door altogether, but takes the listening socket
+ * out of epoll while its threads may do the same, and ends the process where both do (libmicrohttpd 0.9.75). */
+static enum MHD_Result may_connect(void *self, const struct sockaddr *address, socklen_t size)
+{
+    (void)address, (void)size;
+    return atomic_load(&((ist_server *)self)->stopping) ? MHD_NO : MHD_YES;
+}
+
 static ist_status start_http(ist_server *server, const char *address, uint16_t port, ist_error *err)
 {
     socket_address where;
@@ -287,8 +295,8 @@ static ist_status start_http(ist_server *server, const char *address, uint16_t p
         flags |= MHD_USE_IPv6;
     errno = 0;
     server->daemon = MHD_start_daemon(
-        flags, port, NULL, NULL, ist__http_request, server, MHD_OPTION_SOCK_ADDR, &where.any, MHD_OPTION_THREAD_POOL_SIZE,
-        (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        flags, port, may_connect, server, ist__http_request, server, MHD_OPTION_SOCK_ADDR, &where.any,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, ist__http_completed, server,
         MHD_OPTION_UNESCAPE_CALLBACK, ist__http_unescape, NULL, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2,
         MHD_OPTION_END);
@@ -349,7 +357,6 @@ const char *ist_server_url(const ist_server *server)
 static void stop_http(ist_server *server)
 {
     atomic_store(&server->stopping, true);
-    int listening = MHD_quiesce_daemon(server->daemon);
     ist__warehouses_stop(server->warehouses); /* who waits for a statement is answered */
     for (int waited = 0; atomic_load(&server->requests) > 0 && waited < STOP_TIMEOUT_MS; waited += 5) {
         struct timespec wait = {.tv_nsec = 5000000};
@@ -358,8 +365,6 @@ static void stop_http(ist_server *server)
     ist__lanes_stop(server->lanes); /* which resumes the connections that waited: libmicrohttpd insists on it */
     server->lanes = NULL;
     MHD_stop_daemon(server->daemon);
-    if (listening != MHD_INVALID_SOCKET)
-        close(listening);
 }
 
 void ist_server_stop(ist_server *server)
