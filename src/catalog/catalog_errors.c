@@ -53,28 +53,14 @@ static const struct {
 
 enum { CODE_COUNT = sizeof codes / sizeof codes[0] };
 
-/* Bytes of the UTF-8 sequence at text; 0 where there is none. */
-static size_t character_size(const unsigned char *text)
-{
-    unsigned char lead = text[0];
-    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    for (size_t i = 1; i < size; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    bool overlong = (lead == 0xE0 && text[1] < 0xA0) || (lead == 0xF0 && text[1] < 0x90);
-    bool outside = (lead == 0xED && text[1] >= 0xA0) || (lead == 0xF4 && text[1] >= 0x90);
-    return overlong || outside ? 0 : size;
-}
-
 /* Messages quote names from outside and texts of other servers: make of them one line of UTF-8. */
 static void make_one_line(char *text)
 {
-    while (*text) {
-        size_t size = character_size((const unsigned char *)text);
-        if (size == 0 || (unsigned char)*text < 0x20 || *text == 0x7F)
-            *text = size == 0 ? '?' : ' ';
-        text += size ? size : 1;
-    }
+    for (char *at = text; *(at += ist__utf8_prefix(at, SIZE_MAX)); at++)
+        *at = '?';
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F)
+            *text = ' ';
 }
 
 ist_status ist__uc_error(ist_error *err, ist__uc_code code, const char *format, ...)

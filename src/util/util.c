@@ -41,6 +41,34 @@ void ist__text_wipe(char *text)
     free(text);
 }
 
+/* Bytes of the UTF-8 sequence at text; 0 where there is none. */
+static size_t character_size(const unsigned char *text)
+{
+    unsigned char lead = text[0];
+    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++)
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+    bool overlong = (lead == 0xE0 && text[1] < 0xA0) || (lead == 0xF0 && text[1] < 0x90);
+    bool outside = (lead == 0xED && text[1] >= 0xA0) || (lead == 0xF4 && text[1] >= 0x90);
+    return overlong || outside ? 0 : size;
+}
+
+size_t ist__utf8_prefix(const char *text, size_t most)
+{
+    size_t size = 0, next;
+    while (text[size] && (next = character_size((const unsigned char *)text + size)) > 0 && next <= most - size)
+        size += next;
+    return size;
+}
+
+void ist__utf8_copy(char *out, size_t room, const char *text)
+{
+    size_t size = ist__utf8_prefix(text, room - 1);
+    memcpy(out, text, size);
+    out[size] = '\0';
+}
+
 void ist__uuid(char out[37])
 {
     unsigned char b[16];

@@ -39,6 +39,11 @@ void ist__buffer_wipe(ist_buffer *buffer);
 /* free for a secret text; NULL is allowed. */
 void ist__text_wipe(char *text);
 
+/* Bytes of the characters of UTF-8 that a text begins with: whole ones, at most `most` bytes. */
+size_t ist__utf8_prefix(const char *text, size_t most);
+/* Put the beginning of a text, whole characters, into out with its room. */
+void ist__utf8_copy(char *out, size_t room, const char *text);
+
 /* A new random UUID (version 4) in text. */
 void ist__uuid(char out[37]);
 

@@ -47,6 +47,23 @@ void ist__result_release(ist__result *result)
     free(result);
 }
 
+ist_status ist__result_store_charge(ist__result_store *store, int64_t bytes, ist_error *err)
+{
+    int64_t before = atomic_fetch_add(&store->bytes, bytes);
+    if (before <= store->bytes_max - bytes)
+        return IST_OK;
+    atomic_fetch_sub(&store->bytes, bytes);
+    return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
+                         "the results that this server keeps have reached %" PRId64 " MiB: try again when others have"
+                         " been fetched, or raise `isthmus serve --result-space`",
+                         store->bytes_max / MIB);
+}
+
+void ist__result_store_discharge(ist__result_store *store, int64_t bytes)
+{
+    atomic_fetch_sub(&store->bytes, bytes);
+}
+
 /* Nothing is counted after an error. */
 static ist_status charge(ist__result *result, int64_t bytes, ist_error *err)
 {
@@ -56,14 +73,7 @@ static ist_status charge(ist__result *result, int64_t bytes, ist_error *err)
                              "the result is larger than the %" PRId64 " MiB that one may have on this server: narrow"
                              " the statement, or raise `isthmus serve --statement-space`",
                              store->statement_bytes_max / MIB);
-    int64_t before = atomic_fetch_add(&store->bytes, bytes);
-    if (before <= store->bytes_max - bytes)
-        return IST_OK;
-    atomic_fetch_sub(&store->bytes, bytes);
-    return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
-                         "the results that this server keeps have reached %" PRId64 " MiB: try again when others have"
-                         " been fetched, or raise `isthmus serve --result-space`",
-                         store->bytes_max / MIB);
+    return ist__result_store_charge(store, bytes, err);
 }
 
 static ist_status check_file(int fd, int64_t bytes, ist_error *err)
@@ -142,6 +152,8 @@ ist_status ist__result_add(ist__result *result, int fd, int64_t rows, int64_t by
 {
     ist__chunk chunk = {.fd = fd, .bytes = bytes, .rows = rows, .row_offset = result->rows};
     ist_status status = check_file(fd, bytes, err);
+    if (status == IST_OK && rows > INT64_MAX - result->rows)
+        status = ist_error_set(err, IST_BAD_INPUT, 0, NULL, "its chunks have more rows than can be counted");
     if (status == IST_OK)
         status = make_room(result, err);
     if (status == IST_OK)
@@ -149,7 +161,7 @@ ist_status ist__result_add(ist__result *result, int fd, int64_t rows, int64_t by
     if (status == IST_OK) {
         status = settle(result->store, &chunk, err);
         if (status != IST_OK)
-            atomic_fetch_sub(&result->store->bytes, bytes);
+            ist__result_store_discharge(result->store, bytes);
     }
     if (status != IST_OK) {
         if (fd >= 0)

@@ -38,6 +38,11 @@ typedef struct ist__result {
     int64_t rows, bytes;
 } ist__result;
 
+/* Count bytes that are kept beside a result's chunks. Errors: RESOURCE_EXHAUSTED (over the budget: says which setting);
+ * then nothing is counted. */
+ist_status ist__result_store_charge(ist__result_store *store, int64_t bytes, ist_error *err);
+void ist__result_store_discharge(ist__result_store *store, int64_t bytes);
+
 /* Held once. */
 ist_status ist__result_new(ist__result_store *store, ist__result **out, ist_error *err);
 ist__result *ist__result_hold(ist__result *result);
@@ -47,7 +52,8 @@ void ist__result_release(ist__result *result);
 /*
  * Add a chunk, and take its descriptor, also after an error.
  *   bytes  what the worker says that it wrote; the file must have just that
- * Errors: RESOURCE_EXHAUSTED (over a budget: says which setting), IST_BAD_INPUT (the file is not what was told),
+ * Errors: RESOURCE_EXHAUSTED (over a budget: says which setting), IST_BAD_INPUT (the file is not what was told, or there
+ * are more rows than can be counted),
  * IST_IO.
  */
 ist_status ist__result_add(ist__result *result, int fd, int64_t rows, int64_t bytes, ist_error *err);

@@ -74,6 +74,14 @@ ist__statement *ist__statement_hold(ist__statement *s)
     return s;
 }
 
+static void free_columns(ist__statement *s)
+{
+    ist__result_store_discharge(&s->all->store, (int64_t)s->columns_size);
+    free(s->columns);
+    s->columns = NULL;
+    s->columns_size = 0;
+}
+
 void ist__statement_release(ist__statement *s)
 {
     if (!s || atomic_fetch_sub(&s->references, 1) > 1)
@@ -81,9 +89,9 @@ void ist__statement_release(ist__statement *s)
     ist__statement_request_free_text(&s->request);
     ist__principal_release(s->who);
     ist__result_release(s->result);
+    free_columns(s);
     explicit_bzero(s->token, sizeof s->token);
     free(s->client);
-    free(s->columns);
     free(s->message);
     free(s->lineage);
     free(s);
@@ -164,7 +172,7 @@ ist_status ist__statement_submit(ist__warehouses *all, const ist__principal *who
     s->text_bytes = size;
     if (status == IST_OK && client) {
         char shown[CLIENT_MAX];
-        snprintf(shown, sizeof shown, "%s", client);
+        ist__utf8_copy(shown, sizeof shown, client);
         status = ist__strdup(shown, &s->client, err);
     }
     if (status == IST_OK) {
@@ -272,12 +280,13 @@ void ist__statement_end(ist__statement *s, ist__statement_state state, const cha
     s->ended_ms = ist__now_ms();
     explicit_bzero(s->token, sizeof s->token);
     if (error_code)
-        snprintf(s->error_code, sizeof s->error_code, "%s", error_code);
+        ist__utf8_copy(s->error_code, sizeof s->error_code, error_code);
     if (message && !s->message)
-        s->message = strndup(message, MESSAGE_MAX);
+        s->message = strndup(message, ist__utf8_prefix(message, MESSAGE_MAX));
     if (state != IST__SUCCEEDED) {
         ist__result_release(s->result);
         s->result = NULL;
+        free_columns(s);
         s->rows = s->bytes = 0;
     }
     ist__statement_append(state == IST__SUCCEEDED ? &all->kept : &all->fetched, s);

@@ -472,18 +472,6 @@ static ist_status on_resolve(worker *w, const ist__worker_message *m, ist_error 
     return status;
 }
 
-static ist_status on_columns(worker *w, const ist__worker_message *m, ist_error *err)
-{
-    ist__statement *s = w->statement;
-    ist_buffer text = IST_BUFFER_INIT;
-    if (s->columns)
-        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "it told columns twice");
-    ist_status status = ist__worker_columns_write(m->columns, &text, err);
-    s->columns = text.data;
-    s->column_count = yyjson_arr_size(m->columns);
-    return status;
-}
-
 /* Stop a statement for a reason of the server's. */
 static void fail_statement(worker *w, const char *error_code, const char *message)
 {
@@ -496,6 +484,30 @@ static void fail_statement(worker *w, const char *error_code, const char *messag
     ist__result_release(s->result); /* room for others, at once */
     s->result = NULL;
     stop_statement(w);
+}
+
+/* They are kept in memory for as long as the result, and SQL chooses their names: they count like its rows. */
+static ist_status on_columns(worker *w, const ist__worker_message *m, ist_error *err)
+{
+    ist__statement *s = w->statement;
+    ist_buffer text = {.limit = IST__COLUMNS_TEXT_MAX};
+    ist_error problem = IST_ERROR_INIT;
+    if (s->columns)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "it told columns twice");
+    ist_status status = ist__worker_columns_write(m->columns, &text, &problem);
+    if (status == IST_OK)
+        status = ist__result_store_charge(&w->at->all->store, (int64_t)text.size, &problem);
+    if (status == IST_OK) {
+        s->columns = text.data;
+        s->columns_size = text.size;
+        s->column_count = yyjson_arr_size(m->columns);
+        return IST_OK;
+    }
+    ist_buffer_free(&text);
+    fail_statement(w, "RESOURCE_EXHAUSTED", status == IST_RETRYABLE ? problem.message
+                   : "the names and types of the result's columns are longer than 16 MiB: select fewer, or name them"
+                     " shorter");
+    return IST_OK;
 }
 
 static bool is_too_large_for_answers(const ist__statement *s)
@@ -542,7 +554,7 @@ static ist_status on_done(worker *w, const ist__worker_message *m, ist_error *er
     s->rows = m->rows;
     s->bytes = s->result ? s->result->bytes : 0;
     s->truncated = m->truncated;
-    snprintf(s->kind, sizeof s->kind, "%s", m->kind);
+    ist__utf8_copy(s->kind, sizeof s->kind, m->kind);
     if (m->lineage)
         s->lineage = yyjson_val_write(m->lineage, 0, NULL);
     finish(w, IST__SUCCEEDED, NULL, NULL);
@@ -557,7 +569,7 @@ static ist_status on_failed(worker *w, const ist__worker_message *m, ist_error *
         return IST_OK;
     }
     if (m->sql_state)
-        snprintf(w->statement->sql_state, sizeof w->statement->sql_state, "%s", m->sql_state);
+        ist__utf8_copy(w->statement->sql_state, sizeof w->statement->sql_state, m->sql_state);
     finish(w, IST__FAILED, m->error_code, m->message);
     return IST_OK;
 }

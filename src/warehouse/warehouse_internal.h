@@ -27,6 +27,7 @@ enum {
     IST__INLINE_MAX = 25 << 20,        /* bytes of a result that is told in answers, as Databricks' */
     IST__INLINE_CHUNK = 4 << 20,       /* what an answer with a chunk takes of memory */
     IST__LINKED_CHUNK = 16 << 20,
+    IST__COLUMNS_TEXT_MAX = 16 << 20, /* bytes of a result's columns as JSON */
     IST__WAREHOUSE_TOKEN_TEXT = 5 + 64 + 1,
     IST__WAREHOUSE_NAME_MAX = 100,
 };
@@ -74,7 +75,7 @@ struct ist__statement {
     worker *worker;                           /* while it runs */
     char token[IST__WAREHOUSE_TOKEN_TEXT];    /* acts as its principal while it runs; "" else */
     char *columns;                            /* JSON array; NULL where none were told */
-    size_t column_count;
+    size_t column_count, columns_size; /* columns_size: counted by the result store */
     ist__result *result; /* NULL once it is closed, or there is none */
     int64_t rows, bytes; /* of the result */
     bool truncated, fetched;

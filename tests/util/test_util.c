@@ -97,6 +97,24 @@ static void test_util_text__of_bytes(void **state)
     ist_buffer_free(&out);
 }
 
+static void test_util_text__whole_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t most, expected;
+    } cases[] = {{"", 5, 0},         {"abc", 2, 2},       {"abc", SIZE_MAX, 3},        {"a\xC3\xA4", 2, 1},
+                 {"\xC3", 5, 0},     {"\xE2\x82\xAC!", 3, 3}, {"\xED\xA0\x80", 5, 0}, {"\xF0\x9F\x98\x80", 4, 4},
+                 {"a\xFF" "b", 5, 1}, {"\xC0\x80", 5, 0},    {"\xF4\x90\x80\x80", 9, 0}};
+    char out[3];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(ist__utf8_prefix(cases[i].text, cases[i].most), cases[i].expected);
+    ist__utf8_copy(out, sizeof out, "a\xC3\xA4");
+    assert_string_equal(out, "a");
+    ist__utf8_copy(out, sizeof out, "\xC3\xA4z");
+    assert_string_equal(out, "\xC3\xA4");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +124,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_util_uri__round_trip),
         cmocka_unit_test(test_util_time__before_the_epoch),
         cmocka_unit_test(test_util_text__of_bytes),
+        cmocka_unit_test(test_util_text__whole_characters),
     };
     return run_group(tests, argc, argv);
 }

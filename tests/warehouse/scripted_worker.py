@@ -15,7 +15,8 @@ A statement is a list of actions between semicolons, done in order; then `done` 
     count N         say that there were N rows
     kind K          what `done` tells; lineage {...} likewise; truncated
     fail CODE TEXT  `failed`
-    die, exit N, close, garbage, oversize, unknown, nofd, wrong N, twice, memory MIB   break something
+    column N        one column, whose name has N bytes
+    die, exit N, close, garbage, oversize, unknown, nofd, wrong N, twice, uncountable, memory MIB   break something
 """
 
 import json
@@ -189,6 +190,12 @@ class Statement:
         elif action == "twice":
             send({"type": "columns", "columns": []})
             send({"type": "columns", "columns": []})
+        elif action == "column":
+            send({"type": "columns", "columns": [{"name": "n" * int(words[0]), "type_name": "INT"}]})
+            self.columns = True
+        elif action == "uncountable":
+            self.add(b"[]", 2**62)
+            self.add(b"[]", 2**62)
         elif action == "memory":
             self.held = bytearray(int(words[0]) << 20)
             for i in range(0, len(self.held), 4096):

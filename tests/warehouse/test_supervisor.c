@@ -124,6 +124,7 @@ static void test_warehouse_supervisor__broken_workers(void **state)
         {"wrong 5", "has 3 bytes, not 5"},
         {"twice", "columns twice"},
         {"rows 3; count 4", "have 3 rows, but it counts 4"},
+        {"uncountable", "more rows than can be counted"},
         {"count 4", "have 0 rows, but it counts 4"},
     };
     warehouses *w = *state;
@@ -216,6 +217,43 @@ static void test_warehouse_supervisor__budgets(void **state)
     run(w, "bytes 1900000", LINKS, "FAILED");
     expect_failure(w, "RESOURCE_EXHAUSTED", "--result-space");
     run(w, "bytes 1000", LINKS, "SUCCEEDED");
+}
+
+/* SQL chooses the names of columns, which are kept in memory. */
+static void test_warehouse_supervisor__columns_count(void **state)
+{
+    warehouses *w = *state;
+    w->options.result_bytes = 3 << 20;
+    start_warehouses(w);
+    run(w, "column 20000000", NULL, "FAILED");
+    expect_failure(w, "RESOURCE_EXHAUSTED", "columns are longer than 16 MiB");
+    assert_int_equal(atomic_load(&w->all->store.bytes), 0);
+    run(w, "column 2000000", NULL, "SUCCEEDED");
+    run(w, "column 2000000", NULL, "FAILED");
+    expect_failure(w, "RESOURCE_EXHAUSTED", "--result-space");
+}
+
+/* What is too long is cut between characters: an answer that is no UTF-8 would be none. */
+static void test_warehouse_supervisor__long_texts(void **state)
+{
+    warehouses *w = *state;
+    char statement[400] = "fail X";
+    for (int i = 0; i < 60; i++)
+        strcat(statement, "\xC3\xA4");
+    strcat(statement, " no");
+    run(w, statement, NULL, "FAILED");
+    assert_int_equal(strlen(text_at(w, "/status/error/error_code")), 47);
+    ist_buffer list = IST_BUFFER_INIT;
+    ist__session session = {.local = w->local, .who = &ist__principal_admin};
+    char body[] = "{\"warehouse_id\":\"embedded\",\"statement\":\"rows 1\"}";
+    ist__statement *s;
+    assert_ok(ist__statement_submit(w->all, &ist__principal_admin, body, strlen(body), "client \xC3\xFF", &s, &w->err),
+              w->err);
+    expect_state(w, s, "SUCCEEDED");
+    assert_ok(ist__queries_list(w->all, &session, &(ist__query_filter){0}, &list, &w->err), w->err);
+    assert_non_null(strstr(list.data, "\"client_application\":\"client \""));
+    ist_buffer_free(&list);
+    ist__statement_release(s);
 }
 
 static void test_warehouse_supervisor__too_large_for_answers(void **state)
@@ -372,6 +410,8 @@ int main(int argc, char **argv)
         WITH(set_up_warehouses, test_warehouse_supervisor__waits),
         WITH(set_up_catalog, test_warehouse_supervisor__statement_timeout),
         WITH(set_up_catalog, test_warehouse_supervisor__budgets),
+        WITH(set_up_catalog, test_warehouse_supervisor__columns_count),
+        WITH(set_up_warehouses, test_warehouse_supervisor__long_texts),
         WITH(set_up_warehouses, test_warehouse_supervisor__too_large_for_answers),
         WITH(set_up_catalog, test_warehouse_supervisor__memory),
         WITH(set_up_catalog, test_warehouse_supervisor__does_not_start),

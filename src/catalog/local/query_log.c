@@ -17,18 +17,9 @@ const char ist__schema_queries[] =
     "CREATE INDEX queries_by_principal ON queries (principal_id, id);"
     "CREATE INDEX queries_under_way ON queries (state) WHERE state < 2;";
 
-/* The first bytes of a text, whole characters; malloc. */
-static char *beginning(const char *text)
-{
-    size_t size = strnlen(text, IST__QUERY_TEXT_MAX);
-    while (size > 0 && text[size] && ((unsigned char)text[size] & 0xC0) == 0x80)
-        size--;
-    return strndup(text, size);
-}
-
 ist_status ist__query_write(ist__db *db, const ist__query *q, ist_error *err)
 {
-    char *text = beginning(q->text);
+    char *text = strndup(q->text, ist__utf8_prefix(q->text, IST__QUERY_TEXT_MAX));
     if (!text)
         return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for the history of queries");
     ist_status status = ist__db_run(
