@@ -27,10 +27,11 @@ typedef struct ist_warehouse_options {
     uint32_t result_life_s;       /* how long a result is kept; 0 for an hour */
     uint32_t statement_timeout_s; /* longest run of a statement; 0 for two days */
     uint32_t idle_s;              /* a worker that had nothing to do for so long ends; 0 for 10 minutes */
+    uint32_t user_queue;          /* most of the statements that wait in one warehouse for one user; 0 for half of `queue` */
 } ist_warehouse_options;
 
 #define IST_WAREHOUSE_OPTIONS_INIT                                                                                     \
-    { sizeof(ist_warehouse_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(ist_warehouse_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 typedef struct ist_server_options {
     uint32_t size;

@@ -15,7 +15,7 @@ typedef struct serve_values {
     int64_t credential_life, audit_days, audit_entries;
     const char *tls_cert, *tls_key;
     cli_list warehouses;
-    int64_t workers, worker_memory, queue, result_space, statement_space, result_life, statement_timeout;
+    int64_t workers, worker_memory, idle, queue, user_queue, result_space, statement_space, result_life, statement_timeout;
 } serve_values;
 
 static const cli_option options[] = {
@@ -43,8 +43,13 @@ static const cli_option options[] = {
      "Most engine processes of a warehouse, each of which runs a statement at a time; 0: one per CPU.", 0, 1024, NULL},
     {"worker-memory", CLI_NUMBER, offsetof(serve_values, worker_memory), "MIB", "0",
      "Memory that one of them may use; 0: half of the machine's, divided among them.", 0, 1 << 30, NULL},
+    {"idle", CLI_NUMBER, offsetof(serve_values, idle), "SECONDS", "600",
+     "After how long one that had nothing to do ends.", 1, 30 * 86400, NULL},
     {"queue", CLI_NUMBER, offsetof(serve_values, queue), "N", "20000",
      "Most statements that wait in a warehouse; beyond it they are refused (429).", 1, 10000000, NULL},
+    {"user-queue", CLI_NUMBER, offsetof(serve_values, user_queue), "N", "0",
+     "Most of those that one user may have there; 0: half. Users take turns, however many statements each has.", 0,
+     10000000, NULL},
     {"result-space", CLI_NUMBER, offsetof(serve_values, result_space), "MIB", "32768",
      "Disk space for the results that are kept, in the folder results of $ISTHMUS_HOME.", 1, 1 << 30, NULL},
     {"statement-space", CLI_NUMBER, offsetof(serve_values, statement_space), "MIB", "0",
@@ -84,7 +89,9 @@ static ist_warehouse_options warehouse_options(const serve_values *values)
     ist_warehouse_options out = IST_WAREHOUSE_OPTIONS_INIT;
     out.workers = (uint32_t)values->workers;
     out.worker_memory = (uint64_t)values->worker_memory << 20;
+    out.idle_s = (uint32_t)values->idle;
     out.queue = (uint32_t)values->queue;
+    out.user_queue = (uint32_t)values->user_queue;
     out.result_bytes = (uint64_t)values->result_space << 20;
     out.statement_bytes = (uint64_t)values->statement_space << 20;
     out.result_life_s = (uint32_t)values->result_life;

@@ -117,6 +117,29 @@ static warehouse *find_warehouse(ist__warehouses *all, const char *id)
     return NULL;
 }
 
+/* Nobody may fill the queue alone, and all together not this process' memory. */
+static ist_status check_room(const ist__fair_queue *queue, const ist__statement *s, ist_error *err)
+{
+    const ist_warehouse_options *options = &s->all->options;
+    int own = ist__queue_count_of(queue, s->user_id);
+    if (queue->count >= (int)options->queue)
+        return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
+                             "%d statements wait in the warehouse %s, as many as may (`isthmus serve --queue`): submit"
+                             " this one again when some have ended",
+                             queue->count, s->at->id);
+    if (own >= (int)options->user_queue)
+        return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
+                             "%d statements of %s wait in the warehouse %s, as many as one user's may (`isthmus serve"
+                             " --user-queue`): submit this one again when some have ended",
+                             own, s->user, s->at->id);
+    if (queue->bytes + s->text_bytes > IST__QUEUED_BYTES_MAX)
+        return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
+                             "the statements that wait have %d MiB of text, as much as may: submit this one again when"
+                             " some have ended",
+                             IST__QUEUED_BYTES_MAX >> 20);
+    return IST_OK;
+}
+
 /* May it be queued? With the mutex held. */
 static ist_status admit(ist__warehouses *all, ist__statement *s, ist_error *err)
 {
@@ -128,29 +151,20 @@ static ist_status admit(ist__warehouses *all, ist__statement *s, ist_error *err)
         return ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST,
                              "there is no warehouse '%.100s': GET " IST__SQL_PATH "/warehouses lists those there are",
                              s->request.warehouse_id);
-    if (s->at->queue.count >= (int)all->options.queue)
-        return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
-                             "%d statements wait in the warehouse %s, as many as may (`isthmus serve --queue`): submit"
-                             " this one again when some have ended",
-                             s->at->queue.count, s->at->id);
-    if (all->queued_bytes + s->text_bytes > IST__QUEUED_BYTES_MAX)
-        return ist__uc_error(err, IST__UC_RESOURCE_EXHAUSTED,
-                             "the statements that wait have %d MiB of text, as much as may: submit this one again when"
-                             " some have ended",
-                             IST__QUEUED_BYTES_MAX >> 20);
-    return IST_OK;
+    return check_room(&s->at->queue, s, err);
 }
 
-static void enqueue(ist__warehouses *all, ist__statement *s)
+static ist_status enqueue(ist__warehouses *all, ist__statement *s, ist_error *err)
 {
     ist__statement **bucket = bucket_of(all, s->id);
     int64_t now_us = s->submitted_ms * 1000;
     s->number = all->last_number = now_us > all->last_number ? now_us : all->last_number + 1;
+    if (!ist__queue_add(&s->at->queue, s))
+        return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for another statement");
     s->next_by_id = *bucket;
     *bucket = s;
-    all->queued_bytes += s->text_bytes;
-    ist__statement_append(&s->at->queue, s);
     ist__statement_note(s);
+    return IST_OK;
 }
 
 ist_status ist__statement_submit(ist__warehouses *all, const ist__principal *who, const char *body, size_t size,
@@ -179,7 +193,7 @@ ist_status ist__statement_submit(ist__warehouses *all, const ist__principal *who
         pthread_mutex_lock(&all->mutex);
         status = admit(all, s, err);
         if (status == IST_OK)
-            enqueue(all, s);
+            status = enqueue(all, s, err);
         pthread_mutex_unlock(&all->mutex);
     }
     if (status != IST_OK) {
@@ -251,8 +265,7 @@ void ist__statement_cancel(ist__statement *s)
     if (!has_ended(s) && !s->cancel) {
         s->cancel = true;
         if (s->state == IST__PENDING) {
-            ist__statement_remove(s);
-            s->all->queued_bytes -= s->text_bytes;
+            ist__queue_remove(&s->at->queue, s);
             ist__statement_end(s, IST__CANCELED, NULL, NULL);
         }
     }

@@ -108,12 +108,8 @@ static void fail_waiting(warehouse *at, const char *why)
     snprintf(message, sizeof message,
              "the engine of the warehouse %s does not start (%d attempts): %s; the server's output tells more", at->id,
              at->failed_starts, why);
-    while (at->queue.first) {
-        ist__statement *s = at->queue.first;
-        ist__statement_remove(s);
-        at->all->queued_bytes -= s->text_bytes;
+    for (ist__statement *s; (s = ist__queue_take(&at->queue));)
         ist__statement_end(s, IST__FAILED, "TEMPORARILY_UNAVAILABLE", message);
-    }
 }
 
 static void note_failed_start(warehouse *at, const char *why, int64_t now_us)
@@ -142,15 +138,13 @@ static void unlink_worker(worker *w)
 static bool give_back(worker *w)
 {
     ist__statement *s = w->statement;
-    if (w->heard || *w->reason || s->given_again)
+    if (w->heard || *w->reason || s->given_again || !ist__queue_put_back(&w->at->queue, s))
         return false;
     w->statement = NULL;
     s->worker = NULL;
     s->given_again = true;
     s->state = IST__PENDING;
     explicit_bzero(s->token, sizeof s->token);
-    w->at->all->queued_bytes += s->text_bytes;
-    ist__statement_prepend(&w->at->queue, s);
     ist__statement_release(s);
     return true;
 }
@@ -354,8 +348,6 @@ static ist_status make_statement_token(ist__statement *s, ist_error *err)
 static void give(worker *w, ist__statement *s, int64_t now_us)
 {
     ist_error error = IST_ERROR_INIT;
-    ist__statement_remove(s);
-    w->at->all->queued_bytes -= s->text_bytes;
     s->state = IST__RUNNING;
     s->started_ms = ist__now_ms();
     s->worker = w;
@@ -396,7 +388,7 @@ void ist__warehouse_dispatch(warehouse *at, int64_t now_us)
     if (at->halting)
         return;
     while (at->queue.first && (idle = find_idle(at)))
-        give(idle, at->queue.first, now_us);
+        give(idle, ist__queue_take(&at->queue), now_us);
     int starting = count_starting(at), needed = at->queue.count;
     if (at->wanted && at->worker_count == 0 && needed == 0)
         needed = 1;
@@ -680,13 +672,9 @@ void ist__worker_check(worker *w, int64_t now_us)
 void ist__warehouse_halt(warehouse *at)
 {
     bool leaving = at->all->stopping;
-    while (at->queue.first) {
-        ist__statement *s = at->queue.first;
-        ist__statement_remove(s);
-        at->all->queued_bytes -= s->text_bytes;
+    for (ist__statement *s; (s = ist__queue_take(&at->queue));)
         ist__statement_end(s, leaving ? IST__FAILED : IST__CANCELED, leaving ? "TEMPORARILY_UNAVAILABLE" : NULL,
                            leaving ? LEAVING : NULL);
-    }
     for (worker *w = at->workers; w; w = w->next) {
         if (w->statement && leaving)
             fail_statement(w, "TEMPORARILY_UNAVAILABLE", LEAVING);

@@ -42,6 +42,7 @@ static void set_defaults(ist_warehouse_options *o)
     o->workers = o->workers ? o->workers : (uint32_t)get_nprocs();
     o->worker_memory = o->worker_memory ? o->worker_memory : memory_of_machine() / 2 / o->workers;
     o->queue = o->queue ? o->queue : 20000;
+    o->user_queue = o->user_queue ? o->user_queue : (o->queue + 1) / 2;
     o->result_bytes = o->result_bytes ? o->result_bytes : 32768 * MIB;
     o->statement_bytes = o->statement_bytes ? o->statement_bytes : o->result_bytes / 2;
     o->result_life_s = o->result_life_s ? o->result_life_s : 3600;

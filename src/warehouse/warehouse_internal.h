@@ -11,6 +11,7 @@
 #include "catalog/local/digest.h"
 #include "catalog/local/principals.h"
 #include "catalog/local/query_log.h"
+#include "warehouse/fair_queue.h"
 #include "warehouse/result_link.h"
 #include "warehouse/result_store.h"
 #include "warehouse/statement_request.h"
@@ -22,7 +23,7 @@
 enum {
     IST__STATEMENT_BUCKETS = 1 << 14,
     IST__ENDED_MAX = 10000,            /* ended statements kept in memory: beyond it the oldest fetched ones go */
-    IST__QUEUED_BYTES_MAX = 256 << 20, /* of the texts of statements that wait */
+    IST__QUEUED_BYTES_MAX = 256 << 20, /* of the texts of statements that wait in one warehouse */
     IST__WAITERS_MAX = 2048,           /* of the connections that a server has: others need some too */
     IST__INLINE_MAX = 25 << 20,        /* bytes of a result that is told in answers, as Databricks' */
     IST__INLINE_CHUNK = 4 << 20,       /* what an answer with a chunk takes of memory */
@@ -46,19 +47,14 @@ typedef struct ist__waiter {
     void *payload;
 } ist__waiter;
 
-/* A doubly linked list of statements. */
-typedef struct ist__statement_list {
-    ist__statement *first, *last;
-    int count;
-} ist__statement_list;
-
 struct ist__statement {
     atomic_int references;
     ist__warehouses *all;
     warehouse *at;
     ist__statement *next_by_id;
     ist__statement *next, *previous; /* in `list` */
-    ist__statement_list *list;       /* the queue, or the ended ones; NULL while it runs */
+    ist__statement_list *list;       /* its line in the queue, or the ended ones; NULL while it runs */
+    ist__queue_line *line;           /* while it waits */
     char id[37];
     int64_t number; /* unique, growing: the order of submission */
     ist__statement_request request; /* immutable; its text is freed once the history has it */
@@ -119,7 +115,7 @@ struct warehouse {
     char id[IST__WAREHOUSE_NAME_MAX + 1];
     const char *kind; /* of engine */
     char *spark_url;  /* NULL but for spark */
-    ist__statement_list queue;
+    ist__fair_queue queue;
     worker *workers;
     int worker_count, failed_starts; /* in a row */
     int64_t not_before_us; /* no worker is started before */
@@ -151,7 +147,6 @@ struct ist__warehouses {
     ist__statement *by_id[IST__STATEMENT_BUCKETS];
     ist__statement_list fetched, kept; /* ended ones: whose result was seen whole; the others. Oldest first */
     int64_t last_number;
-    size_t queued_bytes;
     int waiting; /* waiters */
     ist__waiter *to_wake;
     worker *graveyard;

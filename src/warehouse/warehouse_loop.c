@@ -56,13 +56,12 @@ static void check_waiters(ist__statement *s, int64_t now_us)
 
 static void check_queue(warehouse *at, int64_t now_us)
 {
-    for (ist__statement *s = at->queue.first, *next; s; s = next) {
-        next = s->next;
+    for (ist__statement *s = ist__queue_after(&at->queue, NULL), *next; s; s = next) {
+        next = ist__queue_after(&at->queue, s);
         check_waiters(s, now_us);
         if (!s->cancel)
             continue;
-        ist__statement_remove(s);
-        at->all->queued_bytes -= s->text_bytes;
+        ist__queue_remove(&at->queue, s);
         ist__statement_end(s, IST__CANCELED, NULL, NULL);
     }
 }

@@ -141,7 +141,7 @@ static int set_up_with(void **state, uint32_t queue, uint32_t life_s)
     f->home = new_folder();
     f->warehouses = (ist_warehouse_options)IST_WAREHOUSE_OPTIONS_INIT;
     f->warehouses.workers = 2;
-    f->warehouses.queue = queue;
+    f->warehouses.queue = f->warehouses.user_queue = queue;
     f->warehouses.result_life_s = life_s;
     f->warehouses.worker_memory = 256 << 20;
     *state = f;
@@ -160,6 +160,16 @@ static int set_up(void **state)
 static int set_up_small_queue(void **state)
 {
     return set_up_with(state, 2, 0);
+}
+
+static int set_up_thousand_each(void **state)
+{
+    int code = set_up_with(state, 2000, 0);
+    fixture *f = *state;
+    ist_server_stop(f->server);
+    f->warehouses.user_queue = 1000;
+    start(f);
+    return code;
 }
 
 static int set_up_short_life(void **state)
@@ -340,6 +350,44 @@ static void test_server_routes_warehouse__full_queue(void **state)
     }
     expect(f, 200, run(f, "rows 1", ""));
     expect_state(f, "SUCCEEDED");
+}
+
+/* One user has as much in the queue as he may. Another's statement is let in, and has its turn. */
+static void test_server_routes_warehouse__users_take_turns(void **state)
+{
+    enum { MANY = 1000, WORKERS = 2 };
+    static const char alices[] = "{\"warehouse_id\":\"embedded\",\"statement\":\"rows 1\",\"wait_timeout\":\"0s\"}";
+    fixture *f = *state;
+    char (*ids)[40] = calloc(WORKERS + MANY, sizeof *ids), path[200], id[40];
+    for (int i = 0; i < WORKERS + MANY; i++) {
+        expect(f, 200, run(f, "sleep 60", ",\"wait_timeout\":\"0s\""));
+        take_id(f, ids[i]);
+        snprintf(path, sizeof path, STATEMENTS "/%s", ids[i]);
+        if (i < WORKERS)
+            wait_for(f, path, "/status/state", "RUNNING");
+    }
+    expect_error(f, 429, "RESOURCE_EXHAUSTED", run(f, "rows 1", ""));
+    assert_non_null(strstr(text_at(f, "/message"), "--user-queue"));
+    expect(f, 200, ask_as(f, f->alice, STATEMENTS, alices));
+    expect_state(f, "PENDING");
+    take_id(f, id);
+    for (int i = 0; i < WORKERS; i++) { /* room for two: the next one of those many, and alice's */
+        snprintf(path, sizeof path, STATEMENTS "/%s/cancel", ids[i]);
+        expect(f, 200, ask(f, path, "{}"));
+    }
+    snprintf(path, sizeof path, STATEMENTS "/%s?wait_timeout=30s", id);
+    expect(f, 200, ask_as(f, f->alice, path, NULL));
+    expect_state(f, "SUCCEEDED");
+    for (int i = WORKERS; i < WORKERS + MANY; i++) {
+        snprintf(path, sizeof path, STATEMENTS "/%s/cancel", ids[i]);
+        expect(f, 200, ask(f, path, "{}"));
+    }
+    snprintf(path, sizeof path, STATEMENTS "/%s", ids[WORKERS + MANY - 1]);
+    expect(f, 200, ask(f, path, NULL));
+    expect_state(f, "CANCELED");
+    expect(f, 200, ask(f, SQL "/warehouses/embedded", NULL));
+    assert_int_equal(yyjson_get_sint(yyjson_doc_ptr_get(f->doc, "/queued")), 0);
+    free(ids);
 }
 
 static void test_server_routes_warehouse__results_are_closed(void **state)
@@ -592,6 +640,7 @@ int main(int argc, char **argv)
         WITH(set_up, test_server_routes_warehouse__bad_requests),
         WITH(set_up, test_server_routes_warehouse__statements_are_ones_own),
         WITH(set_up_small_queue, test_server_routes_warehouse__full_queue),
+        WITH(set_up_thousand_each, test_server_routes_warehouse__users_take_turns),
         WITH(set_up_short_life, test_server_routes_warehouse__results_are_closed),
         WITH(set_up, test_server_routes_warehouse__restart),
         WITH(set_up, test_server_routes_warehouse__many_wait_and_some_go),

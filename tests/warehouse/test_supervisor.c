@@ -301,7 +301,7 @@ static void test_warehouse_supervisor__ten_thousand_wait(void **state)
 {
     enum { MANY = 10000 };
     warehouses *w = *state;
-    w->options.queue = MANY;
+    w->options.queue = w->options.user_queue = MANY;
     start_warehouses(w);
     ist__statement **all = calloc(MANY, sizeof *all), *s;
     /* The first ones hold both workers. */
@@ -323,7 +323,7 @@ static void test_warehouse_supervisor__ten_thousand_wait(void **state)
         expect_state(w, all[i], "SUCCEEDED");
     for (int i = 0; i < MANY; i++)
         ist__statement_release(all[i]);
-    assert_true(w->all->queued_bytes == 0);
+    assert_true(w->all->list[0].queue.bytes == 0);
     ist__statement_release(first);
     ist__statement_release(second);
     free(all);
