@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 import isthmus
 from isthmus.dataset import DeltaDataset
+from turns import take_turns
 
 ROWS, FILES = 10_000_000, 16
 START = 1_760_000_000_000_000  # microseconds
@@ -38,8 +39,6 @@ def make_table(path):
 
 def bench_scan(folder, runs):
     """DuckDB's queries over a Delta table; one selective by time."""
-    from bench import take_turns
-
     path = f"{folder}/scanned"
     make_table(path)
     files = deltalake.DeltaTable(path).file_uris()

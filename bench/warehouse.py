@@ -16,7 +16,9 @@ import urllib.parse
 
 import pyarrow as pa
 
+from engines import start_ray
 from isthmus.services import server_info
+from turns import take_turns
 
 ROWS = 12_500_000  # some 80 bytes each as Arrow
 BIG = ("SELECT id, id * 7 AS a, id * 11 AS b, id * 13 AS c, id / 3 AS x, id / 7 AS y, "
@@ -96,7 +98,6 @@ def server_cpu():
 
 def bench_warehouse(folder, runs):
     """A result of a gigabyte into Ray, and fetched alone; one row; 200 statements at once."""
-    import bench
     import isthmus
 
     isthmus.sql(SMALL)  # starts an engine
@@ -108,14 +109,14 @@ def bench_warehouse(folder, runs):
     before, _ = server_cpu()
     fetch_by_isthmus(result)
     after, peak = server_cpu()
-    seconds |= bench.take_turns({"fetch: requests": lambda: fetch_by_requests(result),
+    seconds |= take_turns({"fetch: requests": lambda: fetch_by_requests(result),
                                  "fetch: isthmus": lambda: fetch_by_isthmus(result)}, runs)
 
-    told, ray = server_info(), bench.start_ray()
+    told, ray = server_info(), start_ray()
     os.environ.update(DATABRICKS_HOST=told["url"], DATABRICKS_TOKEN=told["token"])
     arguments = {"warehouse_id": "embedded", "catalog": "main", "schema": "default", "query": BIG}
     try:
-        seconds |= bench.take_turns(
+        seconds |= take_turns(
             {f"into Ray: {name}": lambda read=read: read(**arguments).materialize()
              for name, read in (("ray.data.read_databricks_tables", ray.data.read_databricks_tables),
                                 ("isthmus.read_sql", isthmus.read_databricks_tables))}, runs)
