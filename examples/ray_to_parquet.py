@@ -3,13 +3,10 @@
 Ray's own write_parquet and Spark's own reader; the path of a volume means the same to both.
 """
 
-import isthmus
 import ray
 
 spark.sql("CREATE SCHEMA IF NOT EXISTS main.examples")
-catalog = isthmus.Catalog()
-if "staging" not in [volume["name"] for volume in catalog.list_volumes("main.examples")]:
-    catalog.create_volume("main.examples.staging")
+spark.sql("CREATE VOLUME IF NOT EXISTS main.examples.staging")
 spark.sql("DROP TABLE IF EXISTS main.examples.squares")
 
 tmp = "/Volumes/main/examples/staging/squares"

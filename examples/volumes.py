@@ -8,13 +8,10 @@ import pickle
 import struct
 import zlib
 
-import isthmus
 import ray
 
 spark.sql("CREATE SCHEMA IF NOT EXISTS main.examples")
-catalog = isthmus.Catalog()
-if "artifacts" not in [volume["name"] for volume in catalog.list_volumes("main.examples")]:
-    catalog.create_volume("main.examples.artifacts")
+spark.sql("CREATE VOLUME IF NOT EXISTS main.examples.artifacts")
 root = "/Volumes/main/examples/artifacts"
 dbutils.fs.rm(root + "/run", True)
 

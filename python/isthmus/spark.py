@@ -47,7 +47,7 @@ def settings():
     ($ISTHMUS_CATALOG, else server.json in $ISTHMUS_HOME), so no token is among them."""
     found = {
         "spark.jars": ",".join(jars()),
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension,io.isthmus.spark.VolumePaths",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension,io.isthmus.spark.IsthmusExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalog.main": "io.isthmus.spark.IsthmusCatalog",
         "spark.sql.queryExecutionListeners": "io.isthmus.spark.LineageListener",

@@ -15,7 +15,8 @@ typedef struct grant_values {
     "Privileges: SELECT, MODIFY, READ_VOLUME, EXECUTE; USE_CATALOG, USE_SCHEMA; CREATE_CATALOG, CREATE_SCHEMA, "       \
     "CREATE_TABLE, CREATE_VOLUME, CREATE_FUNCTION, CREATE_MODEL; of locations READ_FILES, WRITE_FILES, "               \
     "CREATE_EXTERNAL_TABLE, CREATE_EXTERNAL_VOLUME, CREATE_MANAGED_STORAGE; of the metastore "                         \
-    "CREATE_EXTERNAL_LOCATION, CREATE_STORAGE_CREDENTIAL. Small letters are good too. What is granted on a catalog "   \
+    "CREATE_EXTERNAL_LOCATION, CREATE_STORAGE_CREDENTIAL; ALL_PRIVILEGES are all there are on that kind of object, "      \
+    "without MANAGE. Small letters are good too. What is granted on a catalog "   \
     "or schema holds for everything in it. To use a table one needs USE_CATALOG and USE_SCHEMA besides SELECT."
 
 static const cli_option grants_options[] = {

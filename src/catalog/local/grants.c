@@ -334,7 +334,17 @@ bool ist__may_see(ist__session *session, const ist__chain *parent, ist_securable
 
 /* Grants ----------------------------------------------------------------------------------------------------------- */
 
-/* The bit of a privilege's name, with spaces as Unity Catalog writes it or with underscores as Databricks does. */
+/* ALL PRIVILEGES stands for all that can be granted on a kind, less that of granting them on. */
+static uint32_t all_privileges(ist_securable kind)
+{
+    uint32_t all = 0;
+    for (int i = 0; i < PRIVILEGE_COUNT; i++)
+        if (privileges[i].on & BIT(kind))
+            all |= BIT(i);
+    return all & ~(uint32_t)MANAGE;
+}
+
+/* The bits of a privilege's name, with spaces as Unity Catalog writes it or with underscores as Databricks does. */
 static ist_status privilege_bit(yyjson_val *value, ist_securable kind, uint32_t *out, ist_error *err)
 {
     const char *text = yyjson_get_str(value);
@@ -344,6 +354,10 @@ static ist_status privilege_bit(yyjson_val *value, ist_securable kind, uint32_t 
     for (char *at = name; *at; at++)
         if (*at == '_')
             *at = ' ';
+    if (strcmp(name, "ALL PRIVILEGES") == 0) {
+        *out |= all_privileges(kind);
+        return IST_OK;
+    }
     for (int i = 0; i < PRIVILEGE_COUNT; i++) {
         if (strcmp(privileges[i].name, name) != 0)
             continue;

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.net.URI;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -399,26 +398,11 @@ public class Names implements TableCatalog, SupportsNamespaces {
     private List<JsonNode> tables(String[] namespace) throws NoSuchNamespaceException {
         String name = schemaName(namespace);
         try {
-            return pages("/tables?catalog_name=" + Server.encode(catalog) + "&schema_name="
+            return server.pages("/tables?catalog_name=" + Server.encode(catalog) + "&schema_name="
                 + Server.encode(namespace[0]), "tables");
         } catch (Server.Refused e) {
             throw noSchema(name, namespace, e);
         }
-    }
-
-    private List<JsonNode> pages(String path, String member) throws Server.Refused {
-        List<JsonNode> all = new ArrayList<>();
-        String token = "";
-        do {
-            JsonNode page = server.get(path + (token.isEmpty() ? "" : "&page_token=" + Server.encode(token)));
-            page.path(member).forEach(all::add);
-            String next = page.path("next_page_token").asText("");
-            if (next.equals(token) && !next.isEmpty()) {
-                throw Failure.raise("the catalog server at " + server.uri + " gives the same page again and again");
-            }
-            token = next;
-        } while (!token.isEmpty());
-        return all;
     }
 
     @Override
@@ -462,7 +446,7 @@ public class Names implements TableCatalog, SupportsNamespaces {
     @Override
     public String[][] listNamespaces() {
         try {
-            return pages("/schemas?catalog_name=" + Server.encode(catalog), "schemas").stream()
+            return server.pages("/schemas?catalog_name=" + Server.encode(catalog), "schemas").stream()
                 .map(json -> new String[] {json.path("name").asText()}).toArray(String[][]::new);
         } catch (Server.Refused e) {
             throw unexpected(catalog, e);

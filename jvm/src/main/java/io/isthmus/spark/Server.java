@@ -15,6 +15,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -32,15 +34,17 @@ public final class Server {
     private static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
         .connectTimeout(CONNECT_TIMEOUT).build();
 
-    /** An answer outside 2xx; `code` is Unity Catalog's error_code ("" where the server sent none). */
+    /** An answer outside 2xx; `code` is Unity Catalog's error_code ("" where there is none), `reason` its words. */
     static final class Refused extends Exception {
         final int status;
         final String code;
+        final String reason;
 
-        Refused(int status, String code, String message) {
+        Refused(int status, String code, String reason, String message) {
             super(message);
             this.status = status;
             this.code = code;
+            this.reason = reason.isEmpty() ? message : reason;
         }
 
         /** A table or a schema of the catalog is missing; that the catalog itself is, is another matter. */
@@ -147,6 +151,22 @@ public final class Server {
         return send("GET", API + path, null);
     }
 
+    /** All items of a list, page by page; @param path with at least one parameter */
+    List<JsonNode> pages(String path, String member) throws Refused {
+        List<JsonNode> all = new ArrayList<>();
+        String token = "";
+        do {
+            JsonNode page = get(path + (token.isEmpty() ? "" : "&page_token=" + encode(token)));
+            page.path(member).forEach(all::add);
+            String next = page.path("next_page_token").asText("");
+            if (next.equals(token) && !next.isEmpty()) {
+                throw Failure.raise("the catalog server at " + uri + " gives the same page again and again");
+            }
+            token = next;
+        } while (!token.isEmpty());
+        return all;
+    }
+
     JsonNode post(String path, JsonNode body) throws Refused {
         return send("POST", API + path, body);
     }
@@ -201,8 +221,8 @@ public final class Server {
             return json;
         }
         String message = json.path("message").asText(json.path("error").path("message").asText(""));
-        throw new Refused(status, json.path("error_code").asText(""), "the catalog server at " + uri + " answered "
-            + status + " to " + method + " " + path + (message.isEmpty() ? "" : ": " + message));
+        throw new Refused(status, json.path("error_code").asText(""), message, "the catalog server at " + uri
+            + " answered " + status + " to " + method + " " + path + (message.isEmpty() ? "" : ": " + message));
     }
 
     private JsonNode parse(String body, int status) {
