@@ -6,6 +6,7 @@
 #   make asan     the C tests under AddressSanitizer and UBSan;  make tsan: those with threads, under ThreadSanitizer
 #   make fuzz     mutate each fuzz corpus for a while
 #   make bench    side-by-side figures, as ratios, with a plot
+#   make docs     the reference pages that are made: docs/cli.md, *-api.md
 #   make wheel    the Python package with everything inside
 #
 # Each target sets up what it needs: system packages (apt), .venv, jars.
@@ -18,7 +19,7 @@ export ISTHMUS_JARS := $(CURDIR)/build/jars
 PACKAGES := build-essential cmake ninja-build pkg-config openjdk-17-jdk-headless maven python3-dev python3-venv \
   chromium chromium-driver libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev libsqlite3-dev libssl-dev libxxhash-dev libcmocka-dev
 
-.PHONY: all system build demo check asan tsan fuzz bench wheel clean
+.PHONY: all system build demo check asan tsan fuzz bench docs wheel clean
 all: build
 
 # Only what is missing is asked of apt; a JDK or compiler from elsewhere counts.
@@ -106,6 +107,10 @@ fuzz: build/asan/build.ninja
 
 bench: build
 	@python bench/bench.py
+
+docs: build
+	@isthmus help --markdown >docs/cli.md
+	@python docs/reference.py
 
 wheel: .venv/.ready
 	@pip wheel --quiet --no-deps --wheel-dir dist .

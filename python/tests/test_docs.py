@@ -1,5 +1,6 @@
 """Every block of the docs is run, or is told not to be, and why. docs/conventions.md has the rules."""
 
+import inspect
 import os
 import pathlib
 import re
@@ -8,8 +9,12 @@ import subprocess
 import sys
 
 import doc_page
+import isthmus
 import pytest
 import scripts
+
+sys.path.append(str(doc_page.ROOT / "docs"))
+import reference  # noqa: E402
 
 TESTS = pathlib.Path(__file__).parent
 PAGES = [doc_page.ROOT / "README.md", *sorted((doc_page.ROOT / "docs").glob("*.md")),
@@ -81,6 +86,18 @@ def test_links_lead_somewhere(path):
         found = path.parent / target if target else path
         assert found.exists(), f"{label(path)} links to {target}"
         assert not anchor or anchor in headings(found), f"{label(path)} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_reference_is_current(name):
+    kept = (doc_page.ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert kept == reference.page(name), f"docs/{name} is stale: make docs"
+
+
+def test_reference_has_every_call():
+    told = {name for _, module, names in reference.PYTHON if module == "isthmus" for name in names}
+    calls = {name for name in isthmus.__all__ if not inspect.ismodule(getattr(isthmus, name)) and not name.endswith("Error")}
+    assert calls == told
 
 
 def headings(path):
