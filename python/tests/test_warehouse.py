@@ -508,6 +508,29 @@ def test_warehouse__dropped_connections_are_resumed(proxied, compression):
     assert proxy.dropped >= (20 if compression == "none" else 3)
 
 
+def files_mapped():
+    """Lines of this process's maps for files without a name in the server's home."""
+    with open("/proc/self/maps") as maps:
+        return [line for line in maps if native.home() in line and line.endswith("(deleted)\n")]
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4"])
+def test_warehouse__results_are_mapped_on_the_servers_machine(proxied, compression):
+    """Not copied, read-only, and as long as their rows are used; a server that seems elsewhere is asked over HTTP."""
+    before = len(files_mapped())
+    table = isthmus.sql(BIG, compression=compression).to_arrow()
+    mapped = files_mapped()
+    assert len(mapped) - before == (3 if compression == "none" else 0)  # what is decompressed is in memory
+    assert all(line.split()[1] == "r--s" for line in mapped)
+    check_big(table)
+    del table
+    assert len(files_mapped()) == before
+    _, connection = proxied()
+    table = isthmus.sql(BIG, connection=connection, compression="none").to_arrow()
+    assert len(files_mapped()) == before
+    check_big(table)
+
+
 def test_warehouse__slow_connections_are_waited_for(proxied):
     _, connection = proxied(pause=0.003)
     check_big(isthmus.sql(BIG, connection=connection).to_arrow())
@@ -541,10 +564,12 @@ def test_warehouse__server_killed_in_mid_result(own):
     statement.wait()
     reader = statement.read()
     reader.read_next_batch()
+    kept = statement.read().read_all()
     server.kill()
     with pytest.raises((errors.RetryableError, errors.NotFoundError)):
         for _ in reader:
             pass
+    check_big(kept)
     server.start()
     connection = isthmus.Catalog(server.url, token=server.token)
     with pytest.raises(errors.IsthmusError, match="submit") as caught:

@@ -1,5 +1,5 @@
 /*
- * file_broker.c: open files for those who show a token.
+ * file_broker.c: open files for those who show a token, or a link to a chunk of a result.
  *
  * The socket is in Linux's abstract namespace: clients are other users of the machine, who have no business in the
  * server's home. Anybody may connect, and gets nothing without a token; the credentials tell a client which user must be
@@ -17,6 +17,7 @@
 #include "store/file_wire.h"
 #include "util/pass_fd.h"
 #include "util/util.h"
+#include "warehouse/result_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ typedef struct connection {
 
 struct ist__file_broker {
     const ist__file_signer *signer;
+    ist__warehouses *results; /* NULL: none */
     int listener, epoll, stop; /* stop: an eventfd that stays readable */
     pthread_t threads[THREADS];
     int thread_count;
@@ -192,6 +194,24 @@ static ist_status stat_object(ist_store *store, const ist__file_message *request
     return IST_OK;
 }
 
+/* A link is as good here as over HTTP. */
+static ist_status open_result(const ist__file_broker *broker, const ist__file_message *request,
+                              ist__file_message *answer, int *fd, ist_error *err)
+{
+    ist__link_parts parts;
+    ist__held_chunk chunk;
+    if (!broker->results || !request->a || !ist__link_split(request->a, &parts))
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a request without a link of this server's");
+    IST_TRY(ist__result_open(broker->results, parts.statement_id, parts.chunk, parts.expires, parts.signature, &chunk,
+                             err));
+    ist_buffer_free(&chunk.bytes);
+    if (chunk.fd < 0)
+        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL, "the chunk is in no file: fetch its link over HTTP");
+    *fd = chunk.fd;
+    answer->number = (uint64_t)chunk.size;
+    return IST_OK;
+}
+
 static bool changes(uint16_t op)
 {
     return op != IST__FILE_OPEN && op != IST__FILE_STAT && op != IST__FILE_LIST;
@@ -204,6 +224,8 @@ static ist_status answer_request(const ist__file_broker *broker, connection *c, 
     ist_status status = IST_OK;
     if (request->op == IST__FILE_PUBLISH)
         return publish_object(c, request, err);
+    if (request->op == IST__FILE_RESULT)
+        return open_result(broker, request, answer, fd, err);
     if (request->op == IST__FILE_RENAME ? !request->b || !request->c : request->op != IST__FILE_LIST && !request->b)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a request without a path");
     IST_TRY(ist__files_open(broker->signer, request->a, changes(request->op), &store, err));
@@ -396,11 +418,13 @@ static ist_status start_threads(ist__file_broker *broker, ist_error *err)
                                            : ist_error_set(err, IST_NO_MEMORY, 0, NULL, "cannot start a thread");
 }
 
-ist_status ist__file_broker_start(const ist__file_signer *signer, ist__file_broker **out, ist_error *err)
+ist_status ist__file_broker_start(const ist__file_signer *signer, ist__warehouses *results, ist__file_broker **out,
+                                  ist_error *err)
 {
     ist__file_broker *broker;
     IST_TRY(ist__alloc(1, sizeof *broker, (void **)&broker, err));
     broker->signer = signer;
+    broker->results = results;
     broker->listener = broker->epoll = broker->stop = -1;
     pthread_mutex_init(&broker->lock, NULL);
     ist_status status = listen_at(broker, ist__file_signer_socket(signer), err);

@@ -161,13 +161,11 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
     return status;
 }
 
-/* Tokens for `file:` locations from now on, and the files for those who show one. */
-static ist_status start_files(ist_server *server, uint32_t life_s, ist_error *err)
+/* Tokens for `file:` locations from now on. */
+static ist_status sign_files(ist_server *server, uint32_t life_s, ist_error *err)
 {
     IST_TRY(ist__file_signer_open(server->home, (int64_t)life_s * 1000, &server->file_signer, err));
     ist__server_local(server)->file_signer = server->file_signer;
-    /* Without the socket everything works, slower: it does not keep the server from starting. */
-    ist__file_broker_start(server->file_signer, &server->file_broker, NULL);
     return IST_OK;
 }
 
@@ -210,8 +208,12 @@ static void write_later(void *self, ist_status (*work)(void *payload, ist__db *d
 static ist_status start_warehouses(ist_server *server, const ist_warehouse_options *options, ist_error *err)
 {
     const ist__warehouse_host host = {
-        .local = ist__server_local(server), .write = write_later, .self = server};
-    return options ? ist__warehouses_start(options, &host, &server->warehouses, err) : IST_OK;
+        .local = ist__server_local(server), .socket = ist__file_signer_socket(server->file_signer),
+        .write = write_later, .self = server};
+    IST_TRY(options ? ist__warehouses_start(options, &host, &server->warehouses, err) : IST_OK);
+    /* Without the socket everything works, slower: it does not keep the server from starting. */
+    ist__file_broker_start(server->file_signer, server->warehouses, &server->file_broker, NULL);
+    return IST_OK;
 }
 
 /* Engines find the catalog where clients do. */
@@ -328,7 +330,7 @@ ist_status ist_server_start(const ist_server_options *options, ist_server **out,
     IST_TRY_GOTO(set_token(server, options->token, err));
     IST_TRY_GOTO(read_tls(server, options, err));
     IST_TRY_GOTO(open_catalog(server, options, err));
-    IST_TRY_GOTO(start_files(server, options->credential_life_s, err));
+    IST_TRY_GOTO(sign_files(server, options->credential_life_s, err));
     IST_TRY_GOTO(ist__lanes_start(ist__server_local(server), &server->lanes, err));
     IST_TRY_GOTO(start_warehouses(server, options->warehouses, err));
     IST_TRY_GOTO(start_http(server, options->address, options->port, err));
@@ -375,8 +377,8 @@ void ist_server_stop(ist_server *server)
         stop_http(server);
     ist__warehouses_stop(server->warehouses);
     ist__lanes_stop(server->lanes);
-    ist__warehouses_free(server->warehouses);
     ist__file_broker_stop(server->file_broker);
+    ist__warehouses_free(server->warehouses);
     ist_catalog_free(server->catalog);
     ist__file_signer_free(server->file_signer);
     if (server->note.pid) { /* set once server.json is ours */

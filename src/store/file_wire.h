@@ -25,6 +25,7 @@
  *      7 MAKE_FOLDER
  *      8 REMOVE_FOLDER
  *      9 RENAME        c: the new path
+ *      10 RESULT       a: a link to a result's chunk       number: size; passes the file, read-only
  *
  * A failure has the flag FAILED, status an ist_status, a the message and b where. A file is passed as SCM_RIGHTS with the
  * first byte of its frame. A connection makes one file at a time; one that ends before PUBLISH takes its file with it.
@@ -57,6 +58,7 @@ typedef enum ist__file_op {
     IST__FILE_MAKE_FOLDER,
     IST__FILE_REMOVE_FOLDER,
     IST__FILE_RENAME,
+    IST__FILE_RESULT,
     IST__FILE_OP_COUNT
 } ist__file_op;
 

@@ -54,6 +54,8 @@ typedef struct ist__gateway_answer {
 
 /* gateway_socket.c ------------------------------------------------------------------------------------------------ */
 
+/* A connection to the broker at a socket where that user is at the other end; -1 where there is none. */
+int ist__gateway_connect_new(const char *socket, uid_t uid);
 /* A connection to the broker, kept or new; -1 where there is none, for whatever reason. */
 int ist__gateway_connect(ist__gateway *self, const ist__gateway_place *place);
 /* Keep a connection for the next; one that is in an unknown state is closed instead by who has it. */

@@ -14,21 +14,21 @@
 enum { ANSWER_SECONDS_MAX = 120 };
 
 /* "@name" is in the abstract namespace. Whoever else took that name while no server ran gets no token. */
-static int connect_new(const ist__gateway_place *place)
+int ist__gateway_connect_new(const char *name, uid_t uid)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer;
     socklen_t peer_size = sizeof peer;
-    size_t size = strlen(place->socket);
-    if (place->socket[0] != '@' || size >= sizeof address.sun_path)
+    size_t size = strlen(name);
+    if (name[0] != '@' || size >= sizeof address.sun_path)
         return -1;
-    memcpy(address.sun_path + 1, place->socket + 1, size - 1);
+    memcpy(address.sun_path + 1, name + 1, size - 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     const struct timeval most = {.tv_sec = ANSWER_SECONDS_MAX};
     if (connect(fd, (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.uid == place->uid &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.uid == uid &&
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0 &&
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) == 0)
         return fd;
@@ -60,7 +60,7 @@ int ist__gateway_connect(ist__gateway *self, const ist__gateway_place *place)
             return fd;
         close(fd);
     }
-    int fd = connect_new(place);
+    int fd = ist__gateway_connect_new(place->socket, place->uid);
     if (fd < 0) {
         pthread_mutex_lock(&self->lock);
         self->socket_again_us = ist__monotonic_us() + IST__GATEWAY_SOCKET_AGAIN_S * 1000000LL;
@@ -149,7 +149,8 @@ ist_status ist__gateway_socket_call(int socket, const ist__file_message *request
     answer->modified_ms = message.time;
     if (message.a)
         status = ist_buffer_append_string(&answer->text, message.a, err);
-    bool wants_file = request->op == IST__FILE_OPEN || request->op == IST__FILE_CREATE;
+    bool wants_file =
+        request->op == IST__FILE_OPEN || request->op == IST__FILE_CREATE || request->op == IST__FILE_RESULT;
     if (status == IST_OK && wants_file && answer->fd < 0)
         status = ist_error_set(err, IST_IO, 0, request->b, "the server passed no file: too many are open");
 done:

@@ -4,6 +4,9 @@
  * A download that breaks goes on where it broke (ist__http_send with `resume`). What then is not the chunk that the
  * manifest told, by its rows, is fetched as a whole once more, by a new link, before it is an error: only so are fewer
  * rows never taken for all of them. No bearer token goes to a link: it is signed, and may be at another host.
+ *
+ * A server on this machine passes the chunk's file for its link, and the file is mapped: nothing is copied. Where that
+ * does not work, for whatever reason, the link is fetched over HTTP, which tells the reason if there is one to tell.
  */
 #include "warehouse/chunk_fetch.h"
 
@@ -11,6 +14,7 @@
 #include "shim/ipc.h"
 #include "shim/lz4.h"
 #include "shim/stream.h"
+#include "store/gateway_internal.h"
 #include "store/http_client.h"
 
 #include <errno.h>
@@ -18,6 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     ATTEMPTS_MAX = 3,       /* downloads of one chunk */
@@ -25,13 +32,6 @@ enum {
 };
 
 /* Links ------------------------------------------------------------------------------------------------------------ */
-
-static void drop_link(ist__chunk_link *link)
-{
-    ist__text_wipe(link->url);
-    free(link->headers);
-    *link = (ist__chunk_link){0};
-}
 
 static ist_status ask_link(const ist__chunk_source *source, ist__chunk_link *out, ist_error *err)
 {
@@ -59,11 +59,68 @@ static ist_status make_usable(const ist__chunk_source *source, ist__chunk_link *
 {
     if (link->url && link->expires_ms > ist__now_ms() + LINK_MARGIN_MS)
         return IST_OK;
-    drop_link(link);
+    ist__chunk_link_free(link);
     return ask_link(source, link, err);
 }
 
 /* Bytes ------------------------------------------------------------------------------------------------------------ */
+
+/* A chunk's bytes: downloaded, or its file. */
+typedef struct stored {
+    ist_buffer buffer; /* empty where there is a map */
+    void *map;         /* NULL for none */
+    size_t map_size;
+} stored;
+
+static const char *bytes_of(const stored *bytes)
+{
+    return bytes->map ? bytes->map : bytes->buffer.data;
+}
+
+static size_t size_of(const stored *bytes)
+{
+    return bytes->map ? bytes->map_size : bytes->buffer.size;
+}
+
+static void drop_bytes(stored *bytes)
+{
+    if (bytes->map)
+        munmap(bytes->map, bytes->map_size);
+    bytes->map = NULL;
+    ist_buffer_free(&bytes->buffer);
+}
+
+/* The server keeps the file as it is: it has been written, and nobody else has it. */
+static bool map_file(int fd, stored *out)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0 || info.st_size <= 0 || info.st_size > IST__CHUNK_BYTES_MAX)
+        return false;
+    void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return false;
+    out->map = map;
+    out->map_size = (size_t)info.st_size;
+    return true;
+}
+
+/* The chunk's file, from a server on this machine; false where the link is to be fetched. */
+static bool take_file(const ist__chunk_link *link, stored *out)
+{
+    const ist__file_message request = {.op = IST__FILE_RESULT, .a = link->url};
+    ist__gateway_answer answer = {.fd = -1};
+    bool broken, taken = false;
+    int socket = link->socket ? ist__gateway_connect_new(link->socket, link->uid) : -1;
+    if (socket < 0)
+        return false;
+    if (ist__gateway_socket_call(socket, &request, &answer, &broken, NULL) == IST_OK)
+        taken = map_file(answer.fd, out);
+    if (answer.fd >= 0)
+        close(answer.fd);
+    ist_buffer_free(&answer.text);
+    close(socket);
+    return taken;
+}
 
 static ist_status add_headers(ist__http_request *request, const char *headers, ist_error *err)
 {
@@ -87,6 +144,9 @@ static ist_status add_headers(ist__http_request *request, const char *headers, i
 static ist_status download(const ist__chunk_source *source, const ist__chunk_link *link, ist_buffer *out, bool *again,
                            ist_error *err)
 {
+    out->limit = IST__CHUNK_BYTES_MAX;
+    if (source->size.bytes < IST__CHUNK_BYTES_MAX) /* not touched before it is filled */
+        IST_TRY(ist_buffer_reserve(out, (size_t)source->size.bytes + 1, err));
     ist__http_reply reply = {0};
     ist__http_request request = {.method = "GET",
                                  .out = out,
@@ -124,7 +184,7 @@ void ist__chunk_free(ist__chunk *chunk)
 
 static void free_bytes(void *bytes)
 {
-    ist_buffer_free(bytes);
+    drop_bytes(bytes);
     free(bytes);
 }
 
@@ -159,31 +219,31 @@ static ist_status take_batches(struct ArrowArrayStream *stream, ist__chunk *out,
     return code ? ist__stream_error(stream, code, err) : IST_OK;
 }
 
-static ist_status decompress(ist_buffer *bytes, ist_error *err)
+static ist_status decompress(stored *bytes, ist_error *err)
 {
-    ist_buffer plain = {.limit = IST__CHUNK_BYTES_MAX};
-    ist_status status = ist__lz4_decompress(bytes->data, bytes->size, &plain, err);
-    ist_buffer_free(bytes);
+    stored plain = {.buffer.limit = IST__CHUNK_BYTES_MAX};
+    ist_status status = ist__lz4_decompress(bytes_of(bytes), size_of(bytes), &plain.buffer, err);
+    drop_bytes(bytes);
     *bytes = plain;
     return status;
 }
 
 /* Takes the bytes. */
-static ist_status decode(const ist__chunk_source *source, ist_buffer *bytes, ist__chunk *out, ist_error *err)
+static ist_status decode(const ist__chunk_source *source, stored *bytes, ist__chunk *out, ist_error *err)
 {
     struct ArrowArrayStream stream = {0};
-    ist_buffer *kept = NULL;
+    stored *kept = NULL;
     ist_status status = IST_OK;
     if (source->lz4)
         IST_TRY_GOTO(decompress(bytes, err));
     IST_TRY_GOTO(ist__alloc(1, sizeof *kept, (void **)&kept, err));
     *kept = *bytes;
-    *bytes = (ist_buffer)IST_BUFFER_INIT;
-    IST_TRY_GOTO(ist__ipc_read(kept->data, kept->size, kept, free_bytes, &stream, err));
+    *bytes = (stored){0};
+    IST_TRY_GOTO(ist__ipc_read(bytes_of(kept), size_of(kept), kept, free_bytes, &stream, err));
     status = take_batches(&stream, out, err);
     stream.release(&stream);
 done:
-    ist_buffer_free(bytes);
+    drop_bytes(bytes);
     return status;
 }
 
@@ -206,18 +266,16 @@ static ist_status not_whole(const ist__chunk_source *source, size_t bytes, int64
 static ist_status fetch_once(const ist__chunk_source *source, ist__chunk_link *link, ist__chunk *out, bool *again,
                              ist_error *err)
 {
-    ist_buffer bytes = {.limit = IST__CHUNK_BYTES_MAX};
+    stored bytes = {0};
     ist_error problem = IST_ERROR_INIT;
     ist_status status = make_usable(source, link, err);
-    if (status == IST_OK && source->size.bytes < IST__CHUNK_BYTES_MAX)
-        status = ist_buffer_reserve(&bytes, (size_t)source->size.bytes + 1, err); /* not touched before it is filled */
-    if (status == IST_OK)
-        status = download(source, link, &bytes, again, err);
+    if (status == IST_OK && !take_file(link, &bytes))
+        status = download(source, link, &bytes.buffer, again, err);
     if (status != IST_OK) {
-        ist_buffer_free(&bytes);
+        drop_bytes(&bytes);
         return status;
     }
-    size_t size = bytes.size;
+    size_t size = size_of(&bytes);
     status = decode(source, &bytes, out, &problem);
     if (status == IST_OK && out->rows == source->size.rows)
         return IST_OK;
@@ -239,7 +297,7 @@ ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *li
         bool again = false;
         ist_error_clear(err);
         status = fetch_once(source, mine, out, &again, err);
-        drop_link(mine);
+        ist__chunk_link_free(mine);
         if (status == IST_OK)
             return IST_OK;
         ist__chunk_free(out);

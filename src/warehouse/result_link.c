@@ -49,6 +49,17 @@ ist_status ist__link_write(const ist__link_signer *signer, const char *origin, c
     return sign(signer, statement_id, number, expires, out, err);
 }
 
+bool ist__link_split(const char *link, ist__link_parts *out)
+{
+    const char *tail = strstr(link, IST__RESULTS_PATH "/");
+    int end = -1;
+    return tail &&
+           sscanf(tail + sizeof IST__RESULTS_PATH,
+                  "%36[0-9a-f-]/%10[0-9]?expires=%19[0-9]&signature=%43[A-Za-z0-9_-]%n", out->statement_id, out->chunk,
+                  out->expires, out->signature, &end) == 4 &&
+           end > 0 && !tail[sizeof IST__RESULTS_PATH + (size_t)end];
+}
+
 ist_status ist__link_check(const ist__link_signer *signer, const char *statement_id, const char *chunk,
                            const char *expires, const char *signature, int64_t now_ms, int *out, ist_error *err)
 {

@@ -9,6 +9,7 @@
 
 #include "isthmus/buffer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct ist__link_signer {
@@ -20,6 +21,14 @@ ist_status ist__link_signer_init(ist__link_signer *out, ist_error *err);
 /* Append "<origin>/api/2.0/isthmus/results/<statement>/<chunk>?expires=<ms>&signature=<...>". */
 ist_status ist__link_write(const ist__link_signer *signer, const char *origin, const char *statement_id, int chunk,
                            int64_t expires_ms, ist_buffer *out, ist_error *err);
+/* What a link has, as texts. */
+typedef struct ist__link_parts {
+    char statement_id[37], chunk[11], expires[20], signature[44];
+} ist__link_parts;
+
+/* Take a link to pieces, whatever its origin; false where it has not the form of one. It may have come from anywhere:
+ * only the check tells whether it is this server's. */
+bool ist__link_split(const char *link, ist__link_parts *out);
 /*
  * Check what a link has, as texts.
  *   out  the number of the chunk

@@ -193,10 +193,8 @@ static void free_reader(reader *self)
         pthread_join(self->threads[i], NULL);
     for (size_t i = 0; self->slots && i < self->plan.source.chunk_count; i++)
         ist__chunk_free(&self->slots[i].chunk);
-    for (size_t i = 0; self->links && i < self->plan.source.chunk_count; i++) {
-        ist__text_wipe(self->links[i].url);
-        free(self->links[i].headers);
-    }
+    for (size_t i = 0; self->links && i < self->plan.source.chunk_count; i++)
+        ist__chunk_link_free(&self->links[i]);
     if (self->schema.release)
         self->schema.release(&self->schema);
     free(self->slots);
@@ -222,9 +220,12 @@ static ist_status copy_links(reader *self, const ist__chunk_links *links, ist_er
         if (to->url)
             continue;
         to->expires_ms = from->expires_ms;
+        to->uid = from->uid;
         IST_TRY(ist__strdup(from->url, &to->url, err));
         if (from->headers)
             IST_TRY(ist__strdup(from->headers, &to->headers, err));
+        if (from->socket)
+            IST_TRY(ist__strdup(from->socket, &to->socket, err));
     }
     return IST_OK;
 }

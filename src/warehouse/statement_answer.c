@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What an answer is made of. */
 typedef struct snapshot {
@@ -131,6 +132,16 @@ static ist_status append_place(ist_buffer *out, const ist__statement *s, const i
                              chunk + 1, s->id, chunk + 1);
 }
 
+/* Where the chunk's file is passed, for who reached this server at its own address: others may be elsewhere. */
+static ist_status append_file(ist_buffer *out, const ist__statement *s, const snapshot *now, int chunk, ist_error *err)
+{
+    const char *socket = s->all->host.socket;
+    if (!socket || now->result->chunks[chunk].fd < 0 || strcmp(now->origin, s->all->url) != 0)
+        return IST_OK;
+    return ist_buffer_printf(out, err, ",\"isthmus_file\":{\"socket\":\"%s\",\"uid\":%u}", socket,
+                             (unsigned)geteuid());
+}
+
 static ist_status append_link(ist_buffer *out, const ist__statement *s, const snapshot *now, int chunk, ist_error *err)
 {
     char expiration[32];
@@ -143,7 +154,9 @@ static ist_status append_link(ist_buffer *out, const ist__statement *s, const sn
     IST_TRY(ist_buffer_printf(out, err, ",\"byte_count\":%" PRId64 ",\"expiration\":\"%s\",\"external_link\":\"",
                               now->result->chunks[chunk].bytes, expiration));
     IST_TRY(ist__link_write(&s->all->signer, now->origin, s->id, chunk, expires, out, err));
-    return ist_buffer_append_string(out, "\"}]}", err);
+    IST_TRY(ist_buffer_append_string(out, "\"", err));
+    IST_TRY(append_file(out, s, now, chunk, err));
+    return ist_buffer_append_string(out, "}]}", err);
 }
 
 static ist_status append_rows(ist_buffer *out, ist__statement *s, const ist__result *result, int chunk, ist_error *err)
@@ -217,11 +230,14 @@ ist_status ist__statement_answer_chunk(ist__statement *s, int64_t chunk, const c
 
 /* Links ------------------------------------------------------------------------------------------------------------ */
 
+/* Opened anew, to read: the worker's descriptor can write. */
 static ist_status open_chunk(const ist__chunk *chunk, ist__held_chunk *out, ist_error *err)
 {
+    char path[32];
     out->size = chunk->bytes;
     if (chunk->fd >= 0) {
-        out->fd = fcntl(chunk->fd, F_DUPFD_CLOEXEC, 0);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", chunk->fd);
+        out->fd = open(path, O_RDONLY | O_CLOEXEC);
         return out->fd >= 0 ? IST_OK : ist_error_set(err, IST_RETRYABLE, 0, NULL, "too many files are open: try again");
     }
     return ist_buffer_append(&out->bytes, chunk->data, (size_t)chunk->bytes, err);

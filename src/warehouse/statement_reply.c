@@ -40,12 +40,18 @@ static bool is_id(const char *text)
 
 /* Links ------------------------------------------------------------------------------------------------------------ */
 
+void ist__chunk_link_free(ist__chunk_link *link)
+{
+    ist__text_wipe(link->url);
+    free(link->headers);
+    free(link->socket);
+    *link = (ist__chunk_link){0};
+}
+
 void ist__chunk_links_free(ist__chunk_links *links)
 {
-    for (size_t i = 0; i < links->count; i++) {
-        ist__text_wipe(links->items[i].url);
-        free(links->items[i].headers);
-    }
+    for (size_t i = 0; i < links->count; i++)
+        ist__chunk_link_free(&links->items[i]);
     free(links->items);
     *links = (ist__chunk_links){0};
 }
@@ -79,6 +85,11 @@ static ist_status read_link(yyjson_val *link, size_t chunk_count, ist__chunk_lin
         if (!out->headers)
             return ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for a link");
     }
+    yyjson_val *file = yyjson_obj_get(link, "isthmus_file");
+    const char *socket = yyjson_get_str(yyjson_obj_get(file, "socket"));
+    out->uid = (uid_t)yyjson_get_uint(yyjson_obj_get(file, "uid"));
+    if (socket)
+        IST_TRY(ist__strdup(socket, &out->socket, err));
     return ist__strdup(url, &out->url, err);
 }
 

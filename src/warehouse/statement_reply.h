@@ -9,6 +9,7 @@
 
 #include "isthmus/warehouse.h"
 
+#include <sys/types.h>
 #include <yyjson.h>
 
 enum {
@@ -28,6 +29,8 @@ typedef struct ist__chunk_link {
     size_t chunk;
     char *url;          /* signed: a secret */
     char *headers;      /* JSON object of headers to send; NULL for none */
+    char *socket;       /* of the file broker that passes its file, where that is on this machine; NULL for none */
+    uid_t uid;          /* who must be at the socket's other end */
     int64_t expires_ms; /* since the epoch; INT64_MAX where it is not told */
 } ist__chunk_link;
 
@@ -59,6 +62,7 @@ void ist__statement_reply_free(ist__statement_reply *reply);
 ist_status ist__chunk_links_read(const char *text, size_t size, size_t chunk_count, ist__chunk_links *out,
                                  ist_error *err);
 void ist__chunk_links_free(ist__chunk_links *links);
+void ist__chunk_link_free(ist__chunk_link *link);
 
 /* result_type.c: the columns of a manifest as an Arrow struct. Errors: IST_UNSUPPORTED, IST_BAD_INPUT. */
 ist_status ist__manifest_schema(const char *manifest, struct ArrowSchema *out, ist_error *err);

@@ -36,7 +36,8 @@ typedef struct ist__statement ist__statement;
 
 /* What warehouses need of whoever runs them. */
 typedef struct ist__warehouse_host {
-    ist__local *local; /* borrowed until ist__warehouses_free */
+    ist__local *local;  /* borrowed until ist__warehouses_free */
+    const char *socket; /* "@name", where chunks are passed for links (store/file_wire.h); borrowed likewise */
     /*
      * Run `work` soon, in a write transaction that others may share, in a savepoint of its own and not in this thread;
      * then call done with whether what it wrote is kept. Never fails: what cannot be done is done(payload, false).
@@ -110,7 +111,7 @@ ist_status ist__statement_answer_past(ist__warehouses *all, ist__session *sessio
 
 /* A chunk of a result, held. */
 typedef struct ist__held_chunk {
-    int fd;           /* the caller's own descriptor; -1 where the bytes are in memory */
+    int fd;           /* the caller's own, read-only; -1 where the bytes are in memory */
     ist_buffer bytes; /* the caller's */
     int64_t size;
     const char *content_type; /* static storage */

@@ -3,12 +3,15 @@
 
 #include "isthmus/buffer.h"
 #include "isthmus/server.h"
+#include "store/gateway_internal.h"
 #include "util/util.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <yyjson.h>
 
 #define SQL "/api/2.0/sql"
@@ -283,6 +286,52 @@ static void test_server_routes_warehouse__links(void **state)
     snprintf(link, sizeof link, "%s", text_at(f, "/result/external_links/0/external_link"));
     expect(f, 206, send_to(f, link, "", NULL, "1-5"));
     assert_string_equal(f->body.data, "[\"0\"]");
+}
+
+/* The file of a chunk for its link, over the socket that the last answer told; -1 with *status where it is refused. */
+static int pass_file(const fixture *f, const char *link, ist_status *status)
+{
+    const ist__file_message request = {.op = IST__FILE_RESULT, .a = link};
+    ist__gateway_answer answer = {.fd = -1};
+    bool broken;
+    int socket = ist__gateway_connect_new(text_at(f, "/result/external_links/0/isthmus_file/socket"), geteuid());
+    assert_true(socket >= 0);
+    *status = ist__gateway_socket_call(socket, &request, &answer, &broken, NULL);
+    assert_false(broken);
+    close(socket);
+    return answer.fd;
+}
+
+static void test_server_routes_warehouse__files_are_passed_for_links(void **state)
+{
+    fixture *f = *state;
+    char link[600], *expires, byte;
+    ist_status status;
+    expect(f, 200, run(f, "chunks 1 20000", ",\"disposition\":\"EXTERNAL_LINKS\""));
+    snprintf(link, sizeof link, "%s", text_at(f, "/result/external_links/0/external_link"));
+    int64_t size = yyjson_get_sint(yyjson_doc_ptr_get(f->doc, "/result/external_links/0/byte_count"));
+    int fd = pass_file(f, link, &status);
+    assert_int_equal(status, IST_OK);
+    assert_int_equal(lseek(fd, 0, SEEK_END), size);
+    assert_int_equal(pread(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, '[');
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    close(fd);
+    expires = strstr(link, "expires=") + 8;
+    *expires = '9';
+    assert_int_equal(pass_file(f, link, &status), -1);
+    assert_int_equal(status, IST_FORBIDDEN);
+    assert_int_equal(pass_file(f, "http://h/", &status), -1);
+    assert_int_equal(status, IST_BAD_INPUT);
+    /* What is in memory has no file. */
+    expect(f, 200, run(f, "rows 3", ",\"disposition\":\"EXTERNAL_LINKS\""));
+    assert_null(yyjson_doc_ptr_get(f->doc, "/result/external_links/0/isthmus_file"));
+    /* Who came by another name may be on another machine. */
+    snprintf(link, sizeof link, "http://localhost:%u" STATEMENTS, ist_server_port(f->server));
+    expect(f, 200, send_to(f, link, NULL, "{\"warehouse_id\":\"embedded\",\"statement\":\"chunks 1 20000\","
+                                          "\"disposition\":\"EXTERNAL_LINKS\"}", NULL));
+    expect_state(f, "SUCCEEDED");
+    assert_null(yyjson_doc_ptr_get(f->doc, "/result/external_links/0/isthmus_file"));
 }
 
 static void test_server_routes_warehouse__bad_requests(void **state)
@@ -637,6 +686,7 @@ int main(int argc, char **argv)
         WITH(set_up, test_server_routes_warehouse__polls_as_ray_does),
         WITH(set_up, test_server_routes_warehouse__long_poll_and_cancel),
         WITH(set_up, test_server_routes_warehouse__links),
+        WITH(set_up, test_server_routes_warehouse__files_are_passed_for_links),
         WITH(set_up, test_server_routes_warehouse__bad_requests),
         WITH(set_up, test_server_routes_warehouse__statements_are_ones_own),
         WITH(set_up_small_queue, test_server_routes_warehouse__full_queue),

@@ -31,6 +31,8 @@ typedef struct fake_warehouse {
     int told_rows;      /* of the last chunk in the manifest, where it is not the truth */
     bool expired_links; /* the first answer's links have expired */
     bool lz4;
+    const char *socket; /* that passes files, as links tell it; NULL for none */
+    uid_t uid;          /* and whose it is said to be */
     /* What happened. */
     int downloads, link_requests, cancels, token_at_link;
     char body[PEER_REQUEST_MAX]; /* of the submission */
@@ -99,9 +101,13 @@ static inline void fake_link(const fake_warehouse *self, int chunk, bool expired
     ist_buffer_printf(out, NULL,
                       "{\"external_links\":[{\"chunk_index\":%d,\"row_offset\":%d,\"row_count\":%d,\"byte_count\":%zu,"
                       "\"http_headers\":{\"X-Key\":\"k1\"},\"expiration\":\"%s\","
-                      "\"external_link\":\"http://127.0.0.1:%u/chunk/%d?signature=s3cret\"}]}",
+                      "\"external_link\":\"http://127.0.0.1:%u/chunk/%d?signature=s3cret\"",
                       chunk, chunk * ROWS_IN_CHUNK, ROWS_IN_CHUNK, self->bytes[chunk].size,
                       expired ? "2020-01-01T00:00:00.000Z" : "2099-01-01T00:00:00.000Z", self->peer.port, chunk);
+    if (self->socket)
+        ist_buffer_printf(out, NULL, ",\"isthmus_file\":{\"socket\":\"%s\",\"uid\":%u}", self->socket,
+                          (unsigned)self->uid);
+    ist_buffer_append_string(out, "}]}", NULL);
 }
 
 static inline void fake_succeeded(const fake_warehouse *self, ist_buffer *out)

@@ -9,22 +9,6 @@
 
 static ist_error err;
 
-/* The parts of a link: "...<id>/<chunk>?expires=<e>&signature=<s>". */
-typedef struct parts {
-    char chunk[16], expires[32], signature[64];
-} parts;
-
-static parts split(const char *link)
-{
-    parts p = {0};
-    const char *chunk = strstr(link, ID) + strlen(ID) + 1, *expires = strstr(link, "expires=") + 8;
-    const char *signature = strstr(link, "signature=") + 10;
-    snprintf(p.chunk, sizeof p.chunk, "%.*s", (int)strcspn(chunk, "?"), chunk);
-    snprintf(p.expires, sizeof p.expires, "%.*s", (int)strcspn(expires, "&"), expires);
-    snprintf(p.signature, sizeof p.signature, "%s", signature);
-    return p;
-}
-
 static void test_warehouse_result_link__holds_for_what_it_says(void **state)
 {
     (void)state;
@@ -35,7 +19,9 @@ static void test_warehouse_result_link__holds_for_what_it_says(void **state)
     assert_ok(ist__link_signer_init(&other, &err), err);
     assert_ok(ist__link_write(&signer, "http://h:1", ID, 7, 1000, &link, &err), err);
     assert_true(strncmp(link.data, "http://h:1/api/2.0/isthmus/results/" ID "/7?", 50) == 0);
-    parts p = split(link.data);
+    ist__link_parts p;
+    assert_true(ist__link_split(link.data, &p));
+    assert_string_equal(p.statement_id, ID);
 #define CHECK(s, id, c, e, g, now) ist__link_check(s, id, c, e, g, now, &chunk, &err)
     assert_ok(CHECK(&signer, ID, p.chunk, p.expires, p.signature, 1000), err);
     assert_int_equal(chunk, 7);
@@ -56,8 +42,28 @@ static void test_warehouse_result_link__holds_for_what_it_says(void **state)
     ist_buffer_free(&link);
 }
 
+static void test_warehouse_result_link__is_split_only_where_it_is_one(void **state)
+{
+    (void)state;
+#define PATH "http://h:1/api/2.0/isthmus/results/" ID
+    static const char *const none[] = {
+        "", "http://h:1/", PATH, PATH "/7", PATH "/7?expires=1", PATH "/7?expires=1&signature=",
+        PATH "/?expires=1&signature=x", PATH "/-7?expires=1&signature=x", PATH "/7?signature=x&expires=1", PATH "/7?expires=1&signature=x&more=1",
+        PATH "0/7?expires=1&signature=x", PATH "/7?expires=111111111111111111111&signature=x",
+        PATH "/7?expires=1&signature=01234567890123456789012345678901234567890123456789",
+    };
+    ist__link_parts p;
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (ist__link_split(none[i], &p))
+            fail_msg("%s", none[i]);
+    assert_true(ist__link_split(PATH "/7?expires=1&signature=x", &p));
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_warehouse_result_link__holds_for_what_it_says)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_warehouse_result_link__holds_for_what_it_says),
+        cmocka_unit_test(test_warehouse_result_link__is_split_only_where_it_is_one),
+    };
     return run_group(tests, argc, argv);
 }

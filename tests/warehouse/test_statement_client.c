@@ -1,6 +1,9 @@
 /* test_statement_client.c: statements and their results against a warehouse that misbehaves as it is told. */
 #include "fake_warehouse.h"
 
+#include <stddef.h>
+#include <sys/un.h>
+
 /* Read a stream to its end: the numbers must count through. Releases it. */
 static ist_status read_all(struct ArrowArrayStream *stream, int64_t *rows, ist_error *err)
 {
@@ -213,6 +216,37 @@ static void test_statement_client__breaks_are_mended(void **state)
     }
 }
 
+/* Links say that the server is on this machine: where its socket is not, or is another user's, HTTP does. */
+static void test_statement_client__nobody_else_is_shown_a_link(void **state)
+{
+    (void)state;
+    static const char name[] = "@isthmus-test-statement-client";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), visitors = 0, visitor;
+    memcpy(address.sun_path + 1, name + 1, sizeof name - 2);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof name - 1)), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    fake_warehouse fakes[] = {{.socket = "@isthmus-test-of-nobody", .uid = geteuid()},
+                              {.socket = "no socket", .uid = geteuid()},
+                              {.socket = name, .uid = geteuid() + 1}};
+    for (size_t i = 0; i < sizeof fakes / sizeof *fakes; i++) {
+        ist_error err = IST_ERROR_INIT;
+        int64_t rows;
+        fake_start(&fakes[i], 3);
+        assert_ok(run(&fakes[i], NULL, &rows, &err), err);
+        assert_int_equal(rows, 3 * ROWS_IN_CHUNK);
+        assert_int_equal(fakes[i].downloads, 3);
+        fake_stop(&fakes[i]);
+    }
+    for (char byte; (visitor = accept(listener, NULL, NULL)) >= 0; visitors++) {
+        assert_int_equal(recv(visitor, &byte, 1, 0), 0);
+        close(visitor);
+    }
+    assert_int_equal(visitors, 3);
+    close(listener);
+}
+
 static void test_statement_client__fewer_rows_are_an_error(void **state)
 {
     (void)state;
@@ -303,6 +337,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_statement_client__the_deadline_cancels),
         cmocka_unit_test(test_statement_client__failures_say_where),
         cmocka_unit_test(test_statement_client__breaks_are_mended),
+        cmocka_unit_test(test_statement_client__nobody_else_is_shown_a_link),
         cmocka_unit_test(test_statement_client__fewer_rows_are_an_error),
         cmocka_unit_test(test_statement_client__a_result_without_rows_has_a_schema),
         cmocka_unit_test(test_statement_client__tasks_are_read_elsewhere),
