@@ -66,8 +66,8 @@ IST_API int64_t ist_snapshot_row_count(const ist_snapshot *snapshot);
 /* The newest version of an app transaction; -1 where the table has none under that id. */
 IST_API int64_t ist_snapshot_app_version(const ist_snapshot *snapshot, const char *app_id);
 
-/* Append the snapshot's description as one JSON object: uri, id, name, version, timestamp, protocol, features, schema,
- * partitionColumns, properties, files, bytes, rows. */
+/* Append the snapshot's description as one JSON object: uri, id, name, description, version, timestamp, protocol,
+ * features, schema, partitionColumns, properties, files, bytes, rows. */
 IST_API ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffer *out, ist_error *err);
 
 /*

@@ -52,11 +52,12 @@ typedef struct ist_transaction_options {
     int64_t target_file_bytes;  /* roll to a new data file near this size; 0 for the table's or the default 256 MiB */
     const ist_committer *committer; /* who commits; NULL: the storage. Must outlive the transaction */
     const char *operation; /* of IST_WRITE_REWRITE: commitInfo.operation ("DELETE", "UPDATE"...); NULL for WRITE */
+    const char *description; /* of a new table: metaData.description, the catalog's comment; NULL for none */
 } ist_transaction_options;
 
 #define IST_TRANSACTION_OPTIONS_INIT                                                                                   \
     { sizeof(ist_transaction_options), IST_WRITE_APPEND, false, false, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, \
-      NULL }
+      NULL, NULL }
 
 /*
  * Start a transaction on the table at the store's root.

@@ -536,7 +536,7 @@ class Transaction(Handle):
 
     def __init__(self, store, schema, mode="append", merge_schema=False, overwrite_schema=False, partition_by=None,
                  properties=None, table_name=None, app_id=None, engine=None, commit_info=None, target_file_bytes=0,
-                 operation=None):
+                 operation=None, description=None):
         if mode not in _TRANSACTION_MODES:
             raise errors.BadInputError(f"mode {mode!r} is none of {', '.join(_TRANSACTION_MODES)}")
         self.store = store
@@ -550,7 +550,8 @@ class Transaction(Handle):
         kept.append(columns)
         for key, value in (("properties", properties and json.dumps(properties)), ("table_name", table_name),
                            ("app_id", app_id), ("engine", engine),
-                           ("commit_info", commit_info and json.dumps(commit_info)), ("operation", operation)):
+                           ("commit_info", commit_info and json.dumps(commit_info)), ("operation", operation),
+                           ("description", description)):
             kept.append(_c(value))
             setattr(options, key, kept[-1])
         options.target_file_bytes = target_file_bytes

@@ -408,21 +408,25 @@ def test_engine__create_insert_drop(worker, small):
                        ("INSERT INTO copy (no) VALUES (1)", "no column `no`"), ("INSERT INTO absent VALUES (1)",
                        "NOT_FOUND"),
                        ("INSERT INTO copy (w, W) VALUES (1, 2)", "twice"),
-                       ("INSERT INTO copy PARTITION (id = 1) SELECT 'x'", "PARTITION"),
-                       ("INSERT INTO copy REPLACE WHERE id = 1 SELECT 1, 'x'", "UNSUPPORTED")):
+                       ("INSERT INTO copy PARTITION (id = 1) SELECT 'x'", "NON_PARTITION_COLUMN.*pos"),
+                       ("INSERT INTO copy REPLACE USING (id) SELECT 1, 'x'", "UNSUPPORTED")):
         with pytest.raises(Failed, match=match):
             worker.run(sql)
     worker.run("CREATE OR REPLACE TABLE copy PARTITIONED BY (p) AS SELECT 1 AS x, 'a' AS p")
     assert worker.rows("SELECT * FROM copy") == [(1, "a")]
-    with pytest.raises(Failed, match="TBLPROPERTIES"):
-        worker.run("CREATE OR REPLACE TABLE copy TBLPROPERTIES ('a.b' = 'c') AS SELECT 1 AS x")
+    for option in ("TBLPROPERTIES ('a.b' = 'c')", "COMMENT 'new'", "CLUSTER BY (x)", "LOCATION '/tmp/x'"):
+        with pytest.raises(Failed, match=option.split()[0]):
+            worker.run(f"CREATE OR REPLACE TABLE copy {option} AS SELECT 1 AS x")
     worker.run("DROP TABLE copy")
     with pytest.raises(Failed, match="TABLE_OR_VIEW_NOT_FOUND"):
         worker.run("DROP TABLE copy")
     worker.run("DROP TABLE IF EXISTS copy")
-    worker.run("CREATE TABLE made (id BIGINT NOT NULL, at TIMESTAMP, amount DECIMAL(10,2), tags ARRAY<STRING>) "
-               "TBLPROPERTIES ('a.b' = 'c')")
+    worker.run("CREATE TABLE made (id BIGINT NOT NULL COMMENT 'its key', at TIMESTAMP, amount DECIMAL(10,2), "
+               "tags ARRAY<STRING>) COMMENT 'what is made' TBLPROPERTIES ('a.b' = 'c')")
     assert isthmus.Table("main.tests.made").snapshot().property("a.b") == "c"
+    told = isthmus.catalog.connect().get_table("main.tests.made")
+    assert told["comment"] == "what is made" and told["columns"][0]["comment"] == "its key"
+    assert isthmus.Table("main.tests.made").snapshot().describe()["description"] == "what is made"
     worker.run("INSERT INTO made VALUES (1, TIMESTAMP'2024-01-01 12:00:00', 10, array('a'))")
     made = worker.run("SELECT * FROM made")
     assert made.types == ["BIGINT", "TIMESTAMP", "DECIMAL(10,2)", "ARRAY<STRING>"] and made.done["rows"] == 1

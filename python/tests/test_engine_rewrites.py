@@ -50,6 +50,11 @@ def ordered(rows):
     return sorted((tuple(row.values()) for row in rows), key=repr)
 
 
+def origins(answer, name, column):
+    field = answer.done["lineage"]["columns"][name]["fields"][column]
+    return [(origin["name"], origin["field"]) for origin in field["inputFields"]]
+
+
 def files(name):
     return isthmus.Table(name).snapshot().scan([]).paths()
 
@@ -123,30 +128,84 @@ def test_engine_rewrites__merges_are_those_of_duckdb(worker, source):
     isthmus.catalog.connect().delete_table("main.tests.merged")
 
 
-def test_engine_rewrites__merges_are_those_of_spark(worker, source, spark):
+BY_SPARK = [  # few, for each takes Spark seconds
+    "MERGE INTO {} t USING main.tests.changes s ON s.id >= t.id WHEN MATCHED AND s.x > 50 THEN UPDATE SET x = 0",
+    "MERGE INTO {} t USING main.tests.changes s ON s.id >= t.id WHEN MATCHED THEN DELETE",
+    "INSERT OVERWRITE {} PARTITION (p = 'b') SELECT id, x, note FROM main.tests.changes WHERE x > 20",
+]
+
+
+def test_engine_rewrites__statements_are_those_of_spark(worker, source, spark):
     """In a row, on copies of one table; that of ours has deletion vectors."""
     for name in ("main.tests.merged", "main.tests.merged_by_spark"):
         isthmus.write_deltalake(name, TARGET, partition_by="p", configuration={"delta.enableDeletionVectors": "true"})
     spark.sql("DELETE FROM main.tests.merged WHERE id = 6")
     worker.run("DELETE FROM main.tests.merged_by_spark WHERE id = 6")
-    statements = [merge_statement(seed) for seed in (1, 9)]
-    for statement in [*statements, "t USING changes s ON s.id >= t.id WHEN MATCHED AND s.x > 50 THEN UPDATE SET x = 0",
-                      "t USING changes s ON s.id >= t.id WHEN MATCHED THEN DELETE"]:
+    for statement in (f"MERGE INTO {{}} {merge_statement(1)}", *BY_SPARK):
         spark_says = None
         try:
-            spark.sql("MERGE INTO main.tests.merged_by_spark " + statement.replace(" changes", " main.tests.changes"))
+            spark.sql(statement.format("main.tests.merged_by_spark"))
         except Exception as error:
             spark_says = str(error)
         if spark_says is None:
-            worker.run(f"MERGE INTO main.tests.merged {statement}")
+            worker.run(statement.format("main.tests.merged"))
         else:
             condition = "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE"
             assert condition in spark_says, spark_says
             with pytest.raises(Failed, match=condition):
-                worker.run(f"MERGE INTO main.tests.merged {statement}")
+                worker.run(statement.format("main.tests.merged"))
         assert contents("main.tests.merged") == contents("main.tests.merged_by_spark"), statement
     for name in ("main.tests.merged", "main.tests.merged_by_spark"):
         isthmus.catalog.connect().delete_table(name)
+
+
+# ---- INSERT that replaces --------------------------------------------------------------------------------------------
+
+
+def test_engine_rewrites__insert_into_partitions(worker, target):
+    p_of = "SELECT id, x, note FROM merged WHERE p = '{}' ORDER BY ALL"
+    worker.run("INSERT INTO merged PARTITION (p = 'q') VALUES (20, 1, 'twenty')")
+    worker.run("INSERT INTO merged PARTITION (p = 'q') (note, id) SELECT 'named', :id",
+               parameters=[{"name": "id", "value": "21", "type": "INT"}])
+    worker.run("INSERT INTO merged PARTITION (p = upper('r')) BY NAME SELECT 'by name' AS note, 22 AS id")
+    worker.run("INSERT INTO merged PARTITION (p) WITH w AS (SELECT 23 AS id, 'q', 4, 'any') SELECT * FROM w")
+    assert worker.rows(p_of.format("q")) == [(20, 1, "twenty"), (21, None, "named"), (23, 4, "any")]
+    assert worker.rows(p_of.format("R")) == [(22, None, "by name")]
+    before = files(target)
+    written = worker.run("INSERT OVERWRITE TABLE merged PARTITION (p = 'q') "
+                         "SELECT id, x, note FROM changes WHERE id < 4")
+    assert written.rows() == [(2, 2)] and written.done["kind"] == "INSERT"
+    assert origins(written, target, "note") == [("main.tests.changes", "note")]
+    assert worker.rows(p_of.format("q")) == [(2, None, "TWO"), (3, 30, None)]
+    assert len(set(before) - set(files(target))) == 3 and len(set(before) & set(files(target))) == 4
+    worker.run("INSERT OVERWRITE merged PARTITION (p = 'q') SELECT id, x, note FROM changes WHERE false")
+    assert worker.rows(p_of.format("q")) == [] and len(files(target)) == 4
+    worker.run("INSERT OVERWRITE merged PARTITION (p) SELECT 1, 'only', 2, 'row'")
+    assert contents(target) == [(1, "only", 2, "row")]
+    for sql, match in (("INSERT INTO merged PARTITION (x = 1) SELECT 1, 'a', 'b'", "NON_PARTITION_COLUMN.*pos 31"),
+                       ("INSERT INTO merged PARTITION (absent = 1) SELECT 1", "NON_PARTITION_COLUMN"),
+                       ("INSERT INTO merged PARTITION (p = 'q') SELECT 1", "takes 4 columns"),
+                       ("INSERT INTO merged PARTITION (p = 'q') (p, id) SELECT 'r', 1", "twice"),
+                       ("INSERT INTO merged PARTITION (p = id) SELECT 1, 2, 'x'", "UNRESOLVED_COLUMN|CAST|takes")):
+        with pytest.raises(Failed, match=match):
+            worker.run(sql)
+
+
+def test_engine_rewrites__replace_where(worker, target):
+    replaced = worker.rows("INSERT INTO merged REPLACE WHERE p = 'b' AND merged.x >= :x SELECT 50, 'b', 9, 'new'",
+                           parameters=[{"name": "x", "value": "3", "type": "INT"}])
+    assert replaced == [(1, 1)]
+    assert worker.rows("SELECT id FROM merged WHERE p = 'b' ORDER BY 1") == [(2,), (50,)]
+    assert worker.rows("SELECT count(*) FROM merged") == [(len(TARGET) - 1,)]
+    version = isthmus.Table(target).snapshot().version
+    for sql, match in (("REPLACE WHERE p = 'b' SELECT id, p, x, note FROM changes", "WHERE_MISMATCH.*44000"),
+                       ("REPLACE WHERE x > 3 SELECT 1, 'b', NULL, 'null'", "DELTA_REPLACE_WHERE_MISMATCH"),
+                       ("REPLACE WHERE absent SELECT 1, 'b', 1, 'x'", "UNRESOLVED_COLUMN")):
+        with pytest.raises(Failed, match=match):
+            worker.run(f"INSERT INTO merged {sql}")
+    assert isthmus.Table(target).snapshot().version == version
+    assert worker.rows("INSERT INTO merged REPLACE WHERE true SELECT id, p, x, note FROM changes") == [(7, 7)]
+    assert contents(target) == ordered(SOURCE.to_pylist())
 
 
 # ---- what is told and kept -------------------------------------------------------------------------------------------
@@ -163,9 +222,8 @@ def test_engine_rewrites__only_files_with_hits(worker, target):
     assert entry["operation"] == "MERGE" and entry["operationMetrics"]["numRemovedFiles"] == "1"
     lineage = merged.done["lineage"]
     assert lineage["inputs"] == ["main.tests.changes", target] and lineage["outputs"] == [target]
-    fields = lineage["columns"][target]["fields"]
-    assert [(o["name"], o["field"]) for o in fields["note"]["inputFields"]] == [("main.tests.changes", "note")]
-    assert {(o["name"], o["field"]) for o in fields["x"]["inputFields"]} == {(target, "x"), ("main.tests.changes", "x")}
+    assert origins(merged, target, "note") == [("main.tests.changes", "note")]
+    assert set(origins(merged, target, "x")) == {(target, "x"), ("main.tests.changes", "x")}
     before = files(target)
     assert worker.rows(f"{MATCHED} NOT MATCHED AND s.id = 9 THEN INSERT *") == [(1, 0, 0, 1)]
     assert set(before) < set(files(target))

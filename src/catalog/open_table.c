@@ -299,6 +299,7 @@ static ist_status send_create(const ist_table *table, const ist_snapshot *snapsh
     yyjson_mut_obj_add_str(doc, root, "table_type", "MANAGED");
     yyjson_mut_obj_add_str(doc, root, "data_source_format", "DELTA");
     yyjson_mut_obj_add_str(doc, root, "storage_location", table->uri);
+    ist__json_add_text(doc, root, "comment", yyjson_get_str(yyjson_obj_get(description, "description")));
     yyjson_mut_obj_add_val(doc, root, "columns", yyjson_mut_rawn(doc, columns->data, columns->size));
     add_create_properties(table, snapshot, description, doc, yyjson_mut_obj_add_obj(doc, root, "properties"));
     ist_status status = ist__json_finish(doc, &body, err);

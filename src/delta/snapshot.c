@@ -697,6 +697,7 @@ ist_status ist_snapshot_describe(const ist_snapshot *snapshot, ist_buffer *out, 
     yyjson_mut_obj_add_str(doc, root, "uri", snapshot->uri);
     yyjson_mut_obj_add_str(doc, root, "id", metadata->id);
     yyjson_mut_obj_add_str(doc, root, "name", metadata->name);
+    yyjson_mut_obj_add_str(doc, root, "description", metadata->description);
     yyjson_mut_obj_add_sint(doc, root, "version", snapshot->version);
     yyjson_mut_obj_add_sint(doc, root, "timestamp", snapshot->timestamp_ms);
     ist_status status = describe_into(doc, root, &snapshot->protocol, metadata, err);

@@ -269,6 +269,8 @@ static ist_status begin_new(ist_transaction *t, const ist_transaction_options *o
     IST_TRY(arena_text(t->arena, id, &t->metadata.id, err));
     if (options->table_name)
         t->metadata.name = t->table_name;
+    if (options->description)
+        IST_TRY(arena_text(t->arena, options->description, &t->metadata.description, err));
     if (options->properties)
         IST_TRY(take_properties(t, options->properties, BY_USER, &features, err));
     if (ist__strings_contain(features, "catalogManaged") || (t->committer && t->committer->always))

@@ -16,6 +16,7 @@ the SQL is not.
     tables.py      tables of the catalog as datasets; policies.py: row filters and masks on them
     duckdb.py      the embedded engine: plans, runs, results
     commands.py    SHOW, DESCRIBE, EXPLAIN
-    writes.py      INSERT, CREATE, DROP; rewrites.py: DELETE, UPDATE, MERGE; lineage.py
+    targets.py     tables that are written; writes.py: INSERT, CREATE, DROP; rewrites.py: DELETE, UPDATE, MERGE
+    lineage.py     from which columns the columns of a written table come
     errors.py      a statement's failure, in Databricks' words
 """

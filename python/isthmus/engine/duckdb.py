@@ -82,7 +82,7 @@ class Engine:
             run.close()
             raise
 
-    def keep(self, statement, tree, name, given=(), more=False):
+    def keep(self, statement, tree, name, given=(), more=False, assign=None):
         """Put a query's rows into a new table of DuckDB's own, or `more` of them into one that is there; the query's
         Plan. Rows that do not fit into memory go to the worker's temporary folder. Whoever keeps has to `forget`."""
         plan = self._make_plan(statement, tree.copy(), given)
@@ -90,7 +90,8 @@ class Engine:
         try:
             statement.check()
             with run.translating():
-                run.connection.execute((f'INSERT INTO "{name}" ' if more else f'CREATE TABLE "{name}" AS ') + plan.sql)
+                sql = plan.sql if assign is None else _assigned(run, assign)
+                run.connection.execute((f'INSERT INTO "{name}" ' if more else f'CREATE TABLE "{name}" AS ') + sql)
         finally:
             run.close()
         return plan
@@ -398,10 +399,7 @@ class Result:
         self.statement = run.statement
         run.statement.check()
         with run.translating():
-            relation = run.session.query()
-            if assign is not None:
-                columns = assign(relation.columns, list(map(str, relation.types)))
-                relation = run.connection.sql(f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source")
+            relation = run.session.query() if assign is None else run.connection.sql(_assigned(run, assign))
             self._reader = relation.to_arrow_reader(BATCH_ROWS)
         self.schema = _schema(relation, self._reader.schema)
 
@@ -417,6 +415,13 @@ class Result:
     def close(self):
         self._reader.close()
         self._run.close(self._whole)
+
+
+def _assigned(run, assign):
+    """The SQL of a run's query whose columns are assigned."""
+    relation = run.session.query()
+    columns = assign(relation.columns, list(map(str, relation.types)))
+    return f"SELECT {', '.join(columns)} FROM ({run.plan.sql}) AS source"
 
 
 _WIDER = {

@@ -1,10 +1,10 @@
-"""Statements that change rows of a table: DELETE, UPDATE and MERGE, in one way.
+"""Statements that change rows of a table: DELETE, UPDATE, MERGE, and INSERT that replaces some, in one way.
 
 1. What is to be done is worked out and kept as a table of DuckDB's own: for each row that is hit the row, the row of
    the source that hits it, and the clause that says what becomes of it. The source of a MERGE is kept, too: it is read
    once.
 2. The files that hold rows which are hit, and no others, are read once more and written anew with what the clauses make
-   of those rows; then come the rows that are inserted.
+   of those rows; then come the rows that are inserted (of an INSERT: its query's, which are kept as well).
 3. One commit replaces the files. It conflicts with every change of the table since the version that was read (Delta's
    Serializable), and its rows and those of the source are read and written with the principal's rights.
 """
@@ -18,7 +18,7 @@ from isthmus.engine import dialect, lineage
 from isthmus.engine.errors import StatementError, unsupported
 from isthmus.engine.planner import Given
 from isthmus.engine.results import type_names
-from isthmus.engine.writes import ENGINE, Counted, Shape, Source, Target, changed, only
+from isthmus.engine.targets import ENGINE, Counted, Shape, Source, Target, changed, only
 
 # Columns: of the target, of the source; of what is to be done: the row hit, the row that hits it, the clause's number.
 ROW, SOURCE = "isthmus row", "isthmus source row"
@@ -47,6 +47,13 @@ def merge(engine, statement, tree):
     only(tree, "this", "using", "on", "whens", "with_")
     with Rewrite(engine, statement, tree.this, "MERGE") as rewrite:
         return rewrite.run_merge(tree)
+
+
+def replace(engine, statement, table, where, given, query, assignment):
+    """INSERT INTO name REPLACE WHERE condition query: rows that the condition is true for give way to the query's, for
+    which it must be true, too. Of OVERWRITE ... PARTITION there are the values (`given`) and no condition."""
+    with Rewrite(engine, statement, table, "INSERT") as rewrite:
+        return rewrite.run_replace(where, given, query, assignment)
 
 
 class Clause:
@@ -117,8 +124,8 @@ class Rewrite:
             self.store = self.target.open("write")
             self.schema = native.Snapshot(self.store).schema
             self.transaction = native.Transaction(
-                self.store, self.schema, mode="rewrite", operation=kind, table_name=self.target.full_name,
-                app_id=self.target.key, engine=ENGINE)
+                self.store, self.schema, mode="rewrite", operation=None if kind == "INSERT" else kind,
+                table_name=self.target.full_name, app_id=self.target.key, engine=ENGINE)
             self.rows = NumberedRows(native.Snapshot(self.store, self.transaction.read_version))
         self.given = [Given("isthmus target", self.target.name, {**_columns(self.schema), ROW: "BIGINT"}, self.rows),
                       Given(KEPT_CHANGES, [KEPT_CHANGES], {HIT: "BIGINT", BY: "BIGINT", CLAUSE: "BIGINT"})]
@@ -137,8 +144,47 @@ class Rewrite:
         query = query.from_(self._target())
         return self._run([clause], [query.where(where.this.copy()) if where else query])
 
+    def run_replace(self, where, given, query, assignment):
+        if self.transaction.is_noop:
+            return changed("INSERT", self.target, 0, sorted(self.inputs), num_inserted_rows=0)
+        plan = self._keep_source(query, self.target.name, self.table.alias_or_name, assignment.expressions)
+        if where is not None:
+            self._check_replacement(where)
+        else:
+            types = _columns(self.schema)
+            where = exp.and_(*[exp.NullSafeEQ(this=exp.column(exp.to_identifier(name, quoted=True)), expression=_cast(
+                value.copy(), types[name])) for name, value in given.items()])
+        hits = exp.select(_named(_own(ROW), HIT), _number(None, BY), _number(1, CLAUSE)).from_(self._target())
+        self._keep_changes([hits.where(where.copy())])
+        (count,), = self.engine.ask_kept(f'SELECT count(*) FROM "{KEPT_SOURCE}"')
+        own = {name.lower() for name in assignment.schema.names}
+        columns = [_column(field.name) if field.name.lower() in own else exp.Null() for field in self.schema]
+        rows = [_named(_cast(column, type), name)
+                for column, (name, type) in zip(columns, _columns(self.schema).items())]
+        self._write([Clause(1, "DELETE", None, {})], [exp.select(*rows).from_(self._source())])
+        origins = lineage.facet(query, assignment.schema.names, plan.questions, self.statement.catalog,
+                                self.statement.schema)
+        return changed("INSERT", self.target, count, sorted(self.inputs), origins, num_inserted_rows=count)
+
+    def _check_replacement(self, where):
+        holds = exp.Coalesce(this=exp.paren(where.copy()), expressions=[exp.false()])
+        query = exp.select(exp.Literal.number(1)).from_(self._source()).where(exp.not_(holds)).limit(1)
+        result = self.engine.query(self.statement, query, given=self.given)
+        try:
+            if sum(batch.num_rows for batch in result.batches):
+                raise StatementError("DELTA_REPLACE_WHERE_MISMATCH", "A row of the query is none that the condition of "
+                                     "REPLACE WHERE is true for; select those alone.", dialect.place(where))
+        finally:
+            result.close()
+
     def run_merge(self, tree):
-        self._keep_source(tree)
+        using = tree.args["using"]
+        query = exp.select(exp.Star(), _named(exp.Window(this=exp.RowNumber()), SOURCE)).from_(using.copy())
+        if tree.args.get("with_"):
+            query.set("with_", tree.args["with_"].copy())
+        name = dialect.parts(using, self.statement.catalog, self.statement.schema) if isinstance(using, exp.Table) \
+            else [KEPT_SOURCE]
+        self._keep_source(query, name, using.alias_or_name or KEPT_SOURCE)
         clauses = _Clauses(self, tree.args["whens"].expressions)
         matches = exp.select(_named(_own(ROW), HIT), _named(_own(SOURCE), BY), clauses.choice(clauses.matched))
         matches = matches.from_(self._target()).join(self._source(), on=tree.args["on"].copy())
@@ -189,64 +235,64 @@ class Rewrite:
         matches = exp.select(exp.Literal.number(1)).from_(self._changes())
         return exp.not_(exp.Exists(this=matches.where(exp.EQ(this=_own(column), expression=_own(own)))))
 
-    def _keep_source(self, tree):
-        """Read the source of a MERGE and keep its rows, with numbers."""
-        using = tree.args["using"].copy()
-        query = exp.select(exp.Star(), _named(exp.Window(this=exp.RowNumber()), SOURCE)).from_(using)
-        if tree.args.get("with_"):
-            query.set("with_", tree.args["with_"].copy())
-        plan = self.engine.keep(self.statement, query, KEPT_SOURCE)
+    def _keep_source(self, query, name, alias, assign=None):
+        """Read a source and keep its rows. In queries it is called by its name or by an alias."""
+        plan = self.engine.keep(self.statement, query, KEPT_SOURCE, assign=assign)
         self.inputs.update(plan.lineage["inputs"])
         if plan.questions:
             self.asked, self.told = ([*mine, *its] for mine, its in zip((self.asked, self.told), plan.questions[0]))
-        using = tree.args["using"]
-        is_table = isinstance(using, exp.Table)
-        self.source_name = exp.to_identifier(using.alias_or_name or KEPT_SOURCE, quoted=True)
-        name = dialect.parts(using, self.statement.catalog, self.statement.schema) if is_table else [KEPT_SOURCE]
+        self.source_name = exp.to_identifier(alias, quoted=True)
         self.given.append(Given(KEPT_SOURCE, name, _columns(self.engine.kept(KEPT_SOURCE))))
+        return plan
 
     # ---- and how
 
     def _run(self, clauses, queries, must_match_once=False, tree=None):
         if self.transaction.is_noop:
             return self._done(clauses, {})
+        self._keep_changes(queries, must_match_once)
+        counts = dict(self.engine.ask_kept(
+            f'SELECT "{CLAUSE}", count(DISTINCT "{HIT}") + count(*) FILTER (WHERE "{HIT}" IS NULL) '
+            f'FROM "{KEPT_CHANGES}" WHERE "{CLAUSE}" > 0 GROUP BY ALL'))
+        if counts:
+            inserts = [clause for clause in clauses if clause.kind == "INSERT"]
+            self._write(clauses, [self._inserted(inserts)] if inserts else [])
+        return self._done(clauses, counts, tree)
+
+    def _keep_changes(self, queries, must_match_once=False):
         for i, query in enumerate(queries):
             plan = self.engine.keep(self.statement, query, KEPT_CHANGES, self.given, more=i > 0)
             self.inputs.update(plan.lineage["inputs"])
             if i == 0 and must_match_once:
                 self._check_matches()
-        counts = dict(self.engine.ask_kept(
-            f'SELECT "{CLAUSE}", count(DISTINCT "{HIT}") + count(*) FILTER (WHERE "{HIT}" IS NULL) '
-            f'FROM "{KEPT_CHANGES}" WHERE "{CLAUSE}" > 0 GROUP BY ALL'))
-        if counts:
-            self._write(clauses)
-        return self._done(clauses, counts, tree)
 
     def _check_matches(self):
         if self.engine.ask_kept(f'SELECT 1 FROM "{KEPT_CHANGES}" GROUP BY "{HIT}" HAVING count(*) > 1 LIMIT 1'):
             raise StatementError(
                 "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE",
                 f"Several rows of the source match one row of {self.target.full_name}, so it is not clear what is to "
-                "become of it. Let the source have one row for each, by GROUP BY or QUALIFY row_number() OVER (...) = 1."
-            )
+                "become of it. Let the source have one row for each, by GROUP BY or by QUALIFY row_number() OVER (...) "
+                "= 1.")
 
-    def _write(self, clauses):
+    def _write(self, clauses, more):
+        """Write the files with hits anew, and the rows of further queries."""
         files = [number for number, in self.engine.ask_kept(
             f'SELECT DISTINCT "{HIT}" >> {FILE_BITS} FROM "{KEPT_CHANGES}" '
             f'WHERE "{CLAUSE}" > 0 AND "{HIT}" IS NOT NULL ORDER BY ALL')]
         self.rows.files = files
-        inserts = [clause for clause in clauses if clause.kind == "INSERT"]
-        parts = [self._rewritten(clauses)] if files else []
-        if inserts:
-            query = exp.select(*self._values(inserts, lambda field: exp.Null())).from_(self._changes())
-            parts.append(query.join(self._source(), on=exp.EQ(this=_own(BY), expression=_own(SOURCE)))
-                         .where(exp.Is(this=_own(HIT), expression=exp.Null()), _is_any(inserts)))
+        parts = [self._rewritten(clauses), *more] if files else more
         query = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
         rows = Counted(self.engine.query(self.statement, query, given=self.given), Shape(self.schema))
         try:
             self._commit(rows, files)
         finally:
             rows.close()
+
+    def _inserted(self, inserts):
+        """The rows of the source that are inserted."""
+        query = exp.select(*self._values(inserts, lambda field: exp.Null())).from_(self._changes())
+        return query.join(self._source(), on=exp.EQ(this=_own(BY), expression=_own(SOURCE))).where(
+            exp.Is(this=_own(HIT), expression=exp.Null()), _is_any(inserts))
 
     def _rewritten(self, clauses):
         """The rows of the files that are read once more, with what is changed."""
@@ -258,20 +304,19 @@ class Rewrite:
         is_changed = exp.GT(this=_own(CLAUSE), expression=exp.Literal.number(0))
         query = exp.select(*columns).from_(self._target()).join(
             self._changes(), on=exp.and_(exp.EQ(this=_own(HIT), expression=_own(ROW)), is_changed), join_type="left")
-        if len(self.given) > 2:
+        if self.kind == "MERGE":
             query = query.join(self._source(), on=exp.EQ(this=_own(BY), expression=_own(SOURCE)), join_type="left")
         return query.where(exp.not_(_is_any(deletes))) if deletes else query
 
     def _values(self, clauses, otherwise):
         """The table's columns by clauses, each cast as an assignment is."""
         for field in self.schema:
-            type = exp.DataType.build(type_names(field.type)[1], dialect=dialect.WarehouseSql)
-            name = field.name.lower()
-            ifs = [exp.If(this=_is(clause), true=exp.Cast(this=clause.values[name].copy(), to=type.copy()))
+            type, name = type_names(field.type)[1], field.name.lower()
+            ifs = [exp.If(this=_is(clause), true=_cast(clause.values[name].copy(), type))
                    for clause in clauses if name in clause.values]
             value = otherwise(field)
             if isinstance(value, exp.Null):
-                value = exp.Cast(this=value, to=type)
+                value = _cast(value, type)
             yield _named(exp.Case(ifs=ifs, default=value) if ifs else value, field.name)
 
     def _commit(self, rows, files):
@@ -415,14 +460,22 @@ def _named(node, name):
     return exp.alias_(node, name, quoted=True)
 
 
+def _cast(node, type):
+    """As a type of Databricks."""
+    return exp.Cast(this=node, to=exp.DataType.build(type, dialect=dialect.WarehouseSql))
+
+
 def _number(value, name):
-    literal = exp.Null() if value is None else exp.Literal.number(value)
-    return _named(exp.Cast(this=literal, to=exp.DataType.build("BIGINT")), name)
+    return _named(_cast(exp.Null() if value is None else exp.Literal.number(value), "BIGINT"), name)
+
+
+def _column(name):
+    return exp.column(exp.to_identifier(name, quoted=True))
 
 
 def _own(name):
     """One of the columns that are added here; no two relations have one of the same name."""
-    return exp.column(exp.to_identifier(name, quoted=True))
+    return _column(name)
 
 
 def _is(clause):
