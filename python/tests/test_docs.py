@@ -1,9 +1,11 @@
 """Every block of the docs is run, or is told not to be, and why. docs/conventions.md has the rules."""
 
 import inspect
+import itertools
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,6 +80,20 @@ def difference(block, output):
 
 def tidy(lines):
     return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def test_commands_of_cli_md_are_typed_right(tmp_path):
+    """By somebody with a token that is none: what is refused was understood."""
+    (tmp_path / "job.py").write_text("")
+    examples = re.findall(r"^    (isthmus (?!.*\[OPTION).+)$", (doc_page.ROOT / "docs" / "cli.md").read_text(), re.M)
+    assert len(examples) > 50
+    for example in examples:
+        words = shlex.shlex(example, posix=True, punctuation_chars="|<>")
+        words.whitespace_split = True
+        command = list(itertools.takewhile(lambda word: word not in ("|", "<", ">"), words))
+        done = subprocess.run([isthmus.services.binary(), *command[1:]], cwd=tmp_path, input="value", text=True,
+                              capture_output=True, env={**os.environ, "ISTHMUS_TOKEN": "nobody's"}, timeout=60)
+        assert done.returncode in (0, 1), f"{example}: {done.stderr}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=label)
