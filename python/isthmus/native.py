@@ -59,6 +59,13 @@ MODES = {
 _TRANSACTION_MODES = {**MODES, "rewrite": lib.IST_WRITE_REWRITE}
 
 
+FILE_FORMATS = {
+    "PARQUET": lib.IST_FILE_PARQUET,
+    "CSV": lib.IST_FILE_CSV,
+    "JSON": lib.IST_FILE_JSON,
+}
+
+
 def _string(pointer):
     return None if pointer == ffi.NULL else ffi.string(pointer).decode("utf-8", "replace")
 
@@ -296,6 +303,23 @@ class Store(Handle):
         """Remove the log of a table that this process made and nobody else knows of. Best effort."""
         with contextlib.suppress(errors.IsthmusError):
             call(lib.ist_store_delete, self.pointer, _c("_delta_log/00000000000000000000.json"))
+
+    def list(self, folder=""):
+        """What is in a folder: {"objects": [{"name", "size", "modified_ms"}...], "folders": ["x"...]}."""
+        return json.loads(text(lib.ist_store_list_json, self.pointer, _c(folder)))
+
+    def read_file(self, path, form, schema=None, header=True, delimiter=None):
+        """A file of the store as a reader. `form` is a key of FILE_FORMATS, `schema` has the types of columns in CSV and
+        JSON."""
+        options = ffi.new("ist_file_options *", lib.ist_file_options_init())
+        options.format = FILE_FORMATS[form]
+        options.no_header = not header
+        options.delimiter = delimiter.encode() if delimiter else b"\0"
+        stream = ffi.new("struct ArrowArrayStream *")
+        with _Schema(schema or pa.schema([])) as c_schema:
+            options.schema = c_schema if schema is not None else ffi.NULL
+            call(lib.ist_file_read, self.pointer, _c(path), options, stream)
+        return _import_stream(stream, self)
 
     def read_task(self, task):
         """One task of a scan, as a reader."""

@@ -1,7 +1,9 @@
 """A worker of the embedded engine, by its channel."""
 
+import datetime
 import decimal
 import itertools
+import json
 import os
 import resource
 import time
@@ -9,6 +11,7 @@ import time
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import isthmus
@@ -202,6 +205,85 @@ def test_engine__statements_leave_nothing_for_the_next(worker, small):
     for sql in ("SELECT * FROM temp.main.small", "SELECT * FROM memory.main.small"):
         with pytest.raises(Failed, match="TABLE_OR_VIEW_NOT_FOUND"):
             worker.run(sql)
+
+
+# ---- tables that are not Delta tables --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def register(schema, tmp_path):
+    """Make a table of files; its folder."""
+    catalog, made = isthmus.catalog.connect(), []
+
+    def make(name, form, columns, **members):
+        folder = tmp_path / name
+        folder.mkdir()
+        columns = [{"name": column, "type_name": type.partition("(")[0], "type_text": type.lower(), "position": i,
+                    "type_json": json.dumps({"name": column, "type": type.lower(), "nullable": True, "metadata": {}})}
+                   for i, (column, type) in enumerate(columns.items())]
+        catalog.create("table", catalog_name="main", schema_name="tests", name=name, table_type="EXTERNAL",
+                       data_source_format=form, storage_location=f"file://{folder}", columns=columns, **members)
+        made.append(name)
+        return folder
+
+    yield make
+    for name in made:
+        catalog.delete_table(f"main.tests.{name}")
+
+
+def test_engine__tables_of_parquet(worker, register):
+    folder = register("parquets", "PARQUET", {"id": "LONG", "at": "TIMESTAMP", "amount": "DECIMAL(10,2)", "p": "INT"})
+    for name in ("p=1", "p=__HIVE_DEFAULT_PARTITION__", "_temporary"):
+        (folder / name).mkdir()
+    at = datetime.datetime(2024, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc)
+    pq.write_table(pa.table({"id": pa.array([1, None], pa.int32()), "AT": [at, None]}), folder / "p=1" / "a.parquet")
+    pq.write_table(pa.table({"amount": [decimal.Decimal("1.5")], "other": ["x"], "id": [3]}),
+                   folder / "p=__HIVE_DEFAULT_PARTITION__" / "b.snappy.parquet")
+    (folder / "_SUCCESS").touch()
+    (folder / "_temporary" / "c.parquet").write_text("half of a file")
+    rows = worker.run("SELECT * FROM parquets ORDER BY id")
+    assert rows.types == ["BIGINT", "TIMESTAMP", "DECIMAL(10,2)", "INT"]
+    assert rows.rows() == [(None, None, None, 1), (1, at, None, 1), (3, None, decimal.Decimal("1.50"), None)]
+    assert rows.done["lineage"]["inputs"] == ["main.tests.parquets"]
+    assert worker.rows("SELECT count(*) FROM parquets") == [(3,)]
+    assert worker.rows("SELECT id FROM parquets WHERE p = 1 AND at > '2024-01-01' OR amount = 1.5 ORDER BY 1") == [
+        (1,), (3,)]
+    assert worker.rows("CREATE TABLE from_files AS SELECT id FROM parquets WHERE id = 3") == [(1, 1)]
+    worker.run("DROP TABLE from_files")
+    for sql, match in (("INSERT INTO parquets VALUES (1, NULL, NULL, 1)", "PARQUET, not DELTA"),
+                       ("DELETE FROM parquets", "PARQUET, not DELTA"),
+                       ("SELECT * FROM parquets VERSION AS OF 0", "Time travel of the PARQUET table")):
+        with pytest.raises(Failed, match=match):
+            worker.run(sql)
+
+
+def test_engine__tables_of_text(worker, register):
+    columns = {"id": "LONG", "day": "DATE", "word": "STRING"}
+    folder = register("commas", "CSV", columns)
+    (folder / "a.csv").write_text('1,2024-02-03,"one, two"\n2,,""\n')
+    (folder / "sub").mkdir()
+    (folder / "sub" / "b.csv").write_text("3,2024-02-04,\n")
+    day = datetime.date(2024, 2, 3)
+    assert worker.rows("SELECT * FROM commas ORDER BY id") == [
+        (1, day, "one, two"), (2, None, ""), (3, day + datetime.timedelta(1), None)]
+    (register("headed", "CSV", columns, properties={"header": "true", "sep": ";"}) / "a.csv").write_text(
+        "word;id\n007;7\n")
+    assert worker.rows("SELECT * FROM headed") == [(7, None, "007")]
+    folder = register("lines", "JSON", columns)
+    (folder / "a.json").write_text('{"word": "x", "id": 1, "more": {"a": 1}}\n{"id": 2, "day": "2024-02-03"}\n')
+    assert worker.rows("SELECT * FROM lines ORDER BY id") == [(1, None, "x"), (2, day, None)]
+    (folder / "b.json").write_text('{"id": "a secret"}\n')
+    with pytest.raises(Failed, match=r"CANNOT_READ_TABLE.*main.tests.lines.*b.json is not JSON") as failed:
+        worker.run("SELECT day FROM lines")
+    assert "secret" not in str(failed.value)
+    (folder / "b.json.gz").touch()
+    with pytest.raises(Failed, match="b.json.gz of main.tests.lines, which is compressed"):
+        worker.run("SELECT * FROM lines")
+    register("words", "TEXT", {"value": "STRING"})
+    register("unknown", "PARQUET", {})
+    for name, match in (("words", "Reading the TEXT table"), ("unknown", "does not tell its columns")):
+        with pytest.raises(Failed, match=match):
+            worker.run(f"SELECT * FROM {name}")
 
 
 # ---- views and policies ----------------------------------------------------------------------------------------------

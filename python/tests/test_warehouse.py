@@ -403,6 +403,37 @@ def test_warehouse__grants_are_checked(alice):
             isthmus.sql(query, connection=alice)
 
 
+def test_warehouse__merge_needs_select_and_modify(admin, alice):
+    name = "main.tests.mergeable"
+    isthmus.write_deltalake(name, {"c_custkey": [1, 2, 1000], "note": ["a", "b", "c"]})
+    merge = ("MERGE INTO tests.mergeable t USING tests.customer c ON t.c_custkey = c.c_custkey "
+             "WHEN MATCHED THEN UPDATE SET note = c.c_name WHEN NOT MATCHED BY SOURCE THEN DELETE")
+    for privilege in ("SELECT", "MODIFY"):
+        with pytest.raises(errors.IsthmusError, match="mergeable"):
+            isthmus.sql(merge, connection=alice)
+        admin.grant(privilege, "table", name, to="alice.sql@example.org")
+    merged = isthmus.sql(merge, connection=alice).to_arrow()
+    assert plain(merged) == [{"num_affected_rows": 3, "num_updated_rows": 2, "num_deleted_rows": 1,
+                              "num_inserted_rows": 0}]
+    assert isthmus.Table(name).to_arrow()["note"].to_pylist() == ["Customer#000000001", "Customer#000000002"]
+    admin.delete_table(name)
+
+
+def test_warehouse__tables_of_files(admin, alice, tmp_path):
+    (tmp_path / "a.csv").write_text("1,one\n2,two\n")
+    columns = [{"name": name, "type_name": type, "type_text": type.lower(), "position": i, "type_json": json.dumps(
+        {"name": name, "type": type.lower(), "nullable": True, "metadata": {}})}
+        for i, (name, type) in enumerate((("id", "INT"), ("word", "STRING")))]
+    admin.create("table", catalog_name="main", schema_name="tests", name="by_files", table_type="EXTERNAL",
+                 data_source_format="CSV", storage_location=f"file://{tmp_path}", columns=columns)
+    with pytest.raises(errors.IsthmusError, match="by_files"):
+        isthmus.sql("SELECT * FROM tests.by_files", connection=alice)
+    admin.grant("SELECT", "table", "main.tests.by_files", to="alice.sql@example.org")
+    assert plain(isthmus.sql("SELECT * FROM tests.by_files ORDER BY 1", connection=alice).to_arrow()) == [
+        {"id": 1, "word": "one"}, {"id": 2, "word": "two"}]
+    admin.delete_table("main.tests.by_files")
+
+
 def test_warehouse__a_providers_token_is_replaced_once(data, cluster):
     from ray.data._internal.datasource.databricks_credentials import DatabricksCredentialProvider
 

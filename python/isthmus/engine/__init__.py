@@ -13,7 +13,8 @@ the SQL is not.
     planner.py     names looked up, views opened
     types.py       casts where DuckDB's types are not Databricks'
     functions.py   which of DuckDB's functions a statement may call
-    tables.py      tables of the catalog as datasets; policies.py: row filters and masks on them
+    tables.py      tables of the catalog as datasets; files.py: those that are no Delta tables
+    policies.py    row filters and masks on them
     duckdb.py      the embedded engine: plans, runs, results
     commands.py    SHOW, DESCRIBE, EXPLAIN
     targets.py     tables that are written; writes.py: INSERT, CREATE, DROP; rewrites.py: DELETE, UPDATE, MERGE

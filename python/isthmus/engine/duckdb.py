@@ -36,8 +36,8 @@ class Engine:
         self.version = f"duckdb {duckdb.__version__}"
         self.host = hello["catalog"]
         self.memory_limit = hello.get("memory_limit") or 1 << 30
-        self.tables = Tables(self.host)
         self.database = _open_database(self.memory_limit, hello.get("threads") or 1, hello.get("temp_dir"))
+        self.tables = Tables(self.host, self._schema_of)
         self._plans = collections.OrderedDict()
         self._run = None
 
@@ -99,6 +99,13 @@ class Engine:
     def kept(self, name):
         """The schema of a table that is kept, in Databricks' types."""
         relation = self.database.cursor().sql(f'SELECT * FROM "{name}" LIMIT 0')
+        return _schema(relation, relation.to_arrow_reader().schema)
+
+    def _schema_of(self, columns):
+        """Arrow's schema of {column: type in Databricks}."""
+        values = [exp.alias_(exp.Cast(this=exp.Null(), to=exp.DataType.build(type, dialect=dialect.WarehouseSql)), name,
+                             quoted=True) for name, type in columns.items()]
+        relation = self.database.cursor().sql(dialect.to_duckdb(exp.select(*values)))
         return _schema(relation, relation.to_arrow_reader().schema)
 
     def ask_kept(self, sql):
@@ -300,7 +307,7 @@ class Run:
         self.engine = engine
         self.statement = statement
         self.plan = plan
-        self.failure = None  # what reading a table failed by: DuckDB tells it in other words
+        self._failure = None  # what a policy failed by: DuckDB tells it in other words
         self._besides = []
         self._datasets = {}
         try:
@@ -309,6 +316,12 @@ class Run:
             self._close_besides()
             raise
         self.connection = self.session.connection
+
+    @property
+    def failure(self):
+        """What reading a table failed by."""
+        told = [self._failure, *(getattr(dataset, "failure", None) for dataset in self._datasets.values())]
+        return next(filter(None, told), None)
 
     def translating(self):
         return translating(self.statement, self.plan, self)
@@ -381,9 +394,9 @@ class Run:
         except duckdb.InterruptException:
             raise
         except duckdb.Error:
-            self.failure = StatementError(
+            self._failure = StatementError(
                 "INVALID_STATEMENT", f"The row filter or a column mask of {name} fails; its owner must mend it.")
-            raise self.failure from None
+            raise self._failure from None
 
 
 class Result:

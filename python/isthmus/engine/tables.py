@@ -13,6 +13,7 @@ from isthmus import errors, native
 from isthmus.catalog import Catalog
 from isthmus.dataset import DeltaDataset
 from isthmus.engine.errors import StatementError, unsupported
+from isthmus.engine.files import FileRows
 
 STORES_KEPT = 512
 # Of tables that stay in memory: bytes of files, rows, bytes in memory; and how many do.
@@ -20,9 +21,11 @@ SMALL_BYTES, SMALL_ROWS, SMALL_NBYTES, SMALL_KEPT = 256 << 10, 20_000, 2 << 20, 
 
 
 class Tables:
-    """The tables that a worker has opened. `host` is {host, token, ca_file} of the server."""
+    """The tables that a worker has opened. `host` is {host, token, ca_file} of the server; `schema_of` makes Arrow's
+    schema of {column: type in Databricks}."""
 
-    def __init__(self, host):
+    def __init__(self, host, schema_of):
+        self._schema_of = schema_of
         self.catalog = Catalog(host["host"], token=host["token"], ca_file=host.get("ca_file"))
         self._stores = collections.OrderedDict()
         self._small = collections.OrderedDict()
@@ -31,10 +34,25 @@ class Tables:
         """The rows of a planner.Relation as of its version, or as of a time, or as of now."""
         form = relation.info.get("data_source_format") or "DELTA"
         if form != "DELTA":
-            raise unsupported(f"Reading the {form} table {relation.full_name}")
+            return self._files(relation, form)
         with failing(relation.full_name):
             snapshot = native.Snapshot(self._store(relation), relation.version, timestamp_ms)
         return self._in_memory(relation, snapshot) or DeltaDataset(snapshot)
+
+    def _files(self, relation, form):
+        if form not in native.FILE_FORMATS:
+            raise unsupported(f"Reading the {form} table {relation.full_name}")
+        if relation.version is not None or relation.timestamp is not None:
+            raise unsupported(f"Time travel of the {form} table {relation.full_name}", "read it as it is")
+        columns = {column["name"]: column.get("type_text") for column in relation.info.get("columns") or ()}
+        if not columns or not all(columns.values()):
+            raise StatementError("CANNOT_READ_TABLE", f"Table {relation.full_name}: the catalog does not tell its "
+                                                      "columns; register it with them.")
+        info = relation.info
+        with failing(relation.full_name):
+            credentials = self.catalog.credentials(table=relation.full_name)
+            store = native.Store(info["storage_location"], credentials=credentials)
+            return FileRows(relation.full_name, store, form, self._schema_of(columns), info.get("properties") or {})
 
     def _in_memory(self, relation, snapshot):
         """The rows of a small table that was read before at this version: to open its files again takes longer than to
