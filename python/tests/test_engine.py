@@ -387,6 +387,87 @@ LEAKS = [
 ]
 
 
+# The filter of policed, by looking it up.
+LOOK_UPS = [
+    "EXISTS (SELECT 1 FROM regions_of m WHERE m.who = current_user() AND m.region = r)",
+    "r IN (SELECT region FROM tests.regions_of WHERE who = current_user())",
+    "RETURN (SELECT count(*) > 0 FROM main.tests.regions_of WHERE who = current_user() AND regions_of.region = mine.r)",
+    "EXISTS (WITH x AS (SELECT * FROM seen_regions) SELECT * FROM x WHERE x.whose = current_user() AND x.region = r)",
+]
+
+
+@pytest.fixture
+def looked_up(worker, policed):
+    """main.tests.regions_of: alice may see the EU, bob the US."""
+    rows = {"who": ["alice@example.com", "bob@example.com"], "region": ["EU", "US"]}
+    isthmus.write_deltalake("main.tests.regions_of", rows)
+    worker.infos["main.tests.seen_regions"] = {**view("SELECT who AS whose, region FROM regions_of"),
+                                               "columns": [{"name": "whose"}, {"name": "region"}]}
+
+    def use(body, name="mine", *parameters):
+        worker.infos[policed]["functions"][f"main.tests.{name}"] = function(body, *parameters or ("r",))
+
+    yield use
+    del worker.infos["main.tests.seen_regions"]
+    isthmus.catalog.connect().delete_table("main.tests.regions_of")
+
+
+@pytest.mark.parametrize("body", LOOK_UPS)
+def test_engine__policies_look_up(worker, policed, looked_up, body):
+    looked_up(body)
+    worker.asked.clear()
+    assert worker.rows("SELECT id, region FROM people ORDER BY 1") == [(0, "EU"), (2, "EU"), (4, "EU")]
+    way = [entry["via"] for frame in worker.asked for entry in frame["tables"] if entry["name"][2] != "people"]
+    assert way and all(via[0] == {"table": policed, "function": "main.tests.mine"} for via in way)
+    assert worker.rows("SELECT id FROM people ORDER BY 1", user="bob@example.com") == [(1,), (3,), (5,)]
+    assert worker.rows("SELECT count(*) FROM people", user="carol@example.com") == [(0,)]
+    isthmus.write_deltalake("main.tests.regions_of", {"who": ["carol@example.com"], "region": ["US"]})
+    assert worker.rows("SELECT count(*) FROM people", user="carol@example.com") == [(3,)]
+    worker.infos["main.tests.over_people"] = view("SELECT id FROM people")
+    worker.asked.clear()
+    assert worker.rows("SELECT max(id) FROM over_people") == [(4,)]
+    assert [entry["via"][0] for frame in worker.asked for entry in frame["tables"]
+            if entry["name"][2] in ("regions_of", "seen_regions")][0] == "main.tests.over_people"
+
+
+def test_engine__masks_look_up(worker, policed, looked_up):
+    sees = "EXISTS (SELECT 1 FROM regions_of WHERE who = current_user() AND region = 'US')"
+    looked_up(f"IF({sees}, v, '***')", "hide", "v")
+    looked_up("(SELECT CAST(count(*) AS DOUBLE) FROM regions_of m WHERE m.region = r) + pay", "round_pay", "pay", "r")
+    looked_up("true")
+    assert worker.rows("SELECT secret, pay FROM people WHERE id = 2") == [("***", 22.0)]
+    assert worker.rows("SELECT secret, pay FROM people WHERE secret = 's2'", user="bob@example.com") == [("s2", 22.0)]
+
+
+@pytest.mark.parametrize("sql", LEAKS)
+def test_engine__policies_that_look_up_hold(worker, policed, looked_up, sql):
+    looked_up(LOOK_UPS[0])
+    test_engine__policies_hold(worker, policed, sql)
+
+
+@pytest.mark.parametrize("body, match", [
+    ("EXISTS (SELECT 1 FROM regions_of WHERE who = current_user() AND region = region)", "must say mine.region"),
+    ("EXISTS (SELECT region AS r FROM regions_of WHERE r = 'EU')", "uses region, which"),
+    ("EXISTS (SELECT 1 FROM regions_of WHERE region = secret)", "uses secret, which is none"),
+    ("EXISTS (SELECT 1 FROM regions_of m WHERE m.region = people.region)", "uses region, which is none"),
+    ("EXISTS (SELECT 1 FROM regions_of m WHERE m.region = `isthmus policed`.secret)", "uses secret, which is none"),
+    ("EXISTS (SELECT 1 FROM hidden_regions)", "not there or that the function's owner may not read"),
+    ("EXISTS (SELECT 1 FROM seen_hidden)", "not there or that the function's owner may not read"),
+    ("EXISTS (SELECT 1 FROM people p WHERE p.region = 'EU')", "has one itself"),
+    ("EXISTS (SELECT 1 FROM regions_of TIMESTAMP AS OF '2024-01-01')", "TIMESTAMP AS OF|not there"),
+    ("EXISTS (SELECT 1)", "a query without tables"),
+    ("EXISTS (SELECT 1 FROM regions_of WHERE getenv(who) = 'x')", "UNRESOLVED_ROUTINE"),
+    ("EXISTS (SELECT 1 FROM regions_of WHERE CAST(who AS INT) = 1)", "fails; its owner must mend it"),
+])
+def test_engine__look_ups_that_are_refused(worker, policed, looked_up, body, match):
+    looked_up(body, "mine", "region" if "= region)" in body or "AS r " in body else "r")
+    worker.infos["main.tests.seen_hidden"] = {**view("SELECT 1 AS a FROM hidden_regions"), "columns": [{"name": "a"}]}
+    with pytest.raises(Failed, match=match) as failed:
+        worker.run("SELECT id FROM people")
+    told = str(failed.value)
+    assert "regions" not in told and "alice" not in told and "EU" not in told
+
+
 @pytest.mark.parametrize("sql", LEAKS)
 def test_engine__policies_hold(worker, policed, sql):
     try:
@@ -411,7 +492,7 @@ def test_engine__policies_that_cannot_be_read_keep_the_table(worker, policed):
     functions = worker.infos["main.tests.people"]["functions"]
     for broken in (None, function("r = 'EU'"), function("x = 'EU'", "r"), function("SELECT 1", "r"), function("r =",
         "r"),
-                   function("EXISTS (SELECT 1 FROM small)", "r"), function("r = 'EU'), (1", "r"),
+                   function("EXISTS (SELECT 1 FROM absent)", "r"), function("r = 'EU'), (1", "r"),
                        function("getenv(r) = 'x'", "r"),
                    {**function("r", "r"), "routine_body": "EXTERNAL"}):
         functions["main.tests.mine"] = broken

@@ -419,6 +419,33 @@ def test_warehouse__merge_needs_select_and_modify(admin, alice):
     admin.delete_table(name)
 
 
+def test_warehouse__filters_look_up_as_their_functions_owner(admin, alice):
+    """She reads the table, and not the table that its filter asks."""
+    isthmus.write_deltalake("main.tests.staff", {"id": [1, 2, 3], "team": ["a", "b", "a"]})
+    isthmus.write_deltalake("main.tests.staff_seen_by", {"who": ["alice.sql@example.org"], "team": ["a"]})
+    body = "EXISTS (SELECT 1 FROM staff_seen_by s WHERE s.who = current_user() AND s.team = t)"
+    parameter = {"name": "t", "type_text": "string", "type_json": '"string"', "type_name": "STRING", "position": 0}
+    admin.create("function", function_info={
+        "name": "seen", "catalog_name": "main", "schema_name": "tests", "data_type": "BOOLEAN",
+        "full_data_type": "BOOLEAN", "routine_body": "SQL", "routine_definition": body, "parameter_style": "S",
+        "is_deterministic": True, "sql_data_access": "READS_SQL_DATA", "is_null_call": False, "specific_name": "seen",
+        "security_type": "DEFINER", "input_params": {"parameters": [parameter]}})
+    row_filter = {"function_name": "main.tests.seen", "input_column_names": ["team"]}
+    admin.update_table("main.tests.staff", row_filter=row_filter)
+    admin.grant("SELECT", "table", "main.tests.staff", to="alice.sql@example.org")
+    query = "SELECT id FROM tests.staff ORDER BY 1"
+    assert isthmus.sql(query, connection=alice).to_arrow()["id"].to_pylist() == [1, 3]
+    with pytest.raises(errors.IsthmusError, match="staff_seen_by"):
+        isthmus.sql("SELECT * FROM tests.staff_seen_by", connection=alice)
+    admin.update("function", "main.tests.seen", owner="alice.sql@example.org")
+    with pytest.raises(errors.IsthmusError, match="function's owner may not read") as failed:
+        isthmus.sql(query, connection=alice)
+    assert "seen_by" not in str(failed.value)
+    for name in ("staff", "staff_seen_by"):
+        admin.delete_table(f"main.tests.{name}")
+    admin.delete("function", "main.tests.seen")
+
+
 def test_warehouse__tables_of_files(admin, alice, tmp_path):
     (tmp_path / "a.csv").write_text("1,one\n2,two\n")
     columns = [{"name": name, "type_name": type, "type_text": type.lower(), "position": i, "type_json": json.dumps(

@@ -36,7 +36,35 @@ static ist_status read_name(yyjson_val *parts, ist__name *out, ist_error *err)
     return IST_OK;
 }
 
+/* Descriptions ----------------------------------------------------------------------------------------------------- */
+
+/* An object as the catalog tells it; NULL for an error. */
+static ist_status describe(resolution *r, ist_securable kind, const char *id, yyjson_mut_val **out, ist_error *err)
+{
+    ist_buffer text = IST_BUFFER_INIT;
+    ist_status status = ist__object_append(r->db, kind, id, &text, err);
+    yyjson_doc *doc = status == IST_OK ? yyjson_read(text.data, text.size, 0) : NULL;
+    *out = yyjson_val_mut_copy(r->doc, yyjson_doc_get_root(doc));
+    if (status == IST_OK && !*out)
+        status = ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for JSON");
+    yyjson_doc_free(doc);
+    ist_buffer_free(&text);
+    return status;
+}
+
 /* Authority -------------------------------------------------------------------------------------------------------- */
+
+/* The owner of what stands last in a chain, held. */
+static ist_status owner_of(resolution *r, const ist__chain *chain, const char *what, const ist__principal **owner,
+                           ist_error *err)
+{
+    const char *name = chain->link[chain->count - 1].owner;
+    IST_TRY(ist__principal_named(r->db, name, owner, err));
+    if (!*owner)
+        return ist__uc_error(err, IST__UC_PERMISSION_DENIED,
+                             "%s cannot be read: its owner %s is not active; give it another owner", what, name);
+    return IST_OK;
+}
 
 /* Read a view of the catalog as `who`; *owner is held. */
 static ist_status enter_view(resolution *r, const ist__principal *who, yyjson_val *view, const ist__principal **owner,
@@ -57,16 +85,65 @@ static ist_status enter_view(resolution *r, const ist__principal *who, yyjson_va
                         ist__chain_id(&chain)));
     if (!row)
         return malformed(err); /* a table reads nothing on its owner's behalf */
-    const char *owner_name = chain.link[chain.count - 1].owner;
-    IST_TRY(ist__principal_named(r->db, owner_name, owner, err));
-    if (!*owner)
-        return ist__uc_error(err, IST__UC_PERMISSION_DENIED,
-                             "the view %s.%s.%s cannot be read: its owner %s is not active; give it another owner",
-                             name.part[0], name.part[1], name.part[2], owner_name);
-    return IST_OK;
+    char what[4 * IST__NAME_MAX];
+    snprintf(what, sizeof what, "the view %s.%s.%s", name.part[0], name.part[1], name.part[2]);
+    return owner_of(r, &chain, what, owner, err);
 }
 
-/* Who asks for a name that is read by way of these views; *out is held. */
+static bool names_function(yyjson_mut_val *policy, const char *function)
+{
+    return yyjson_mut_equals_str(yyjson_mut_obj_get(policy, "function_name"), function);
+}
+
+/* Is a function the row filter or a mask of a table? */
+static bool is_policy_of(yyjson_mut_val *table, const char *function)
+{
+    yyjson_mut_val *column;
+    size_t i, count;
+    bool found = names_function(yyjson_mut_obj_get(table, "row_filter"), function);
+    yyjson_mut_arr_foreach(yyjson_mut_obj_get(table, "columns"), i, count, column)
+        found = found || names_function(yyjson_mut_obj_get(column, "mask"), function);
+    return found;
+}
+
+/*
+ * Look something up for the row filter or a mask of a table that `who` reads; *owner, of the function, is held. Whoever
+ * chose the function, which is the table's owner, must be one who may execute it: else anybody could put another's
+ * function on a table of his own, and ask by it what that other one may read.
+ */
+static ist_status enter_policy(resolution *r, const ist__principal *who, yyjson_val *policy,
+                               const ist__principal **owner, ist_error *err)
+{
+    ist__session session = {.local = r->local, .who = who};
+    const char *table = yyjson_get_str(yyjson_obj_get(policy, "table"));
+    const char *function = yyjson_get_str(yyjson_obj_get(policy, "function"));
+    const ist__principal *chooser = NULL;
+    yyjson_mut_val *info;
+    ist__name name;
+    ist__chain chain;
+    *owner = NULL;
+    if (!table || !function)
+        return malformed(err);
+    IST_TRY(ist__name_split(table, 3, &name, err));
+    IST_TRY(ist__resolve(&session, r->db, IST_SECURABLE_TABLE, &name, IST__ACTION_READ, &chain, err));
+    IST_TRY(describe(r, IST_SECURABLE_TABLE, ist__chain_id(&chain), &info, err));
+    if (!is_policy_of(info, function))
+        return malformed(err);
+    IST_TRY(owner_of(r, &chain, table, &chooser, err));
+    session.who = chooser;
+    ist_status status = ist__name_split(function, 3, &name, err);
+    if (status == IST_OK)
+        status = ist__resolve(&session, r->db, IST_SECURABLE_FUNCTION, &name, IST__ACTION_READ, &chain, err);
+    if (status == IST_OK)
+        status = owner_of(r, &chain, function, owner, err);
+    else
+        ist_error_context(err, "the policy %s of %s reads other tables, and the owner of %s may not execute it",
+                          function, table, table);
+    ist__principal_release(chooser);
+    return status;
+}
+
+/* Who asks for a name that is read by way of these views and policies; *out is held. */
 static ist_status asker_of(resolution *r, yyjson_val *via, const ist__principal **out, ist_error *err)
 {
     size_t i, count;
@@ -81,7 +158,8 @@ static ist_status asker_of(resolution *r, yyjson_val *via, const ist__principal 
         const ist__principal *owner = NULL;
         if (status != IST_OK)
             break;
-        status = enter_view(r, *out, view, &owner, err);
+        status = yyjson_is_obj(view) ? enter_policy(r, *out, view, &owner, err)
+                                     : enter_view(r, *out, view, &owner, err);
         if (status == IST_OK) {
             ist__principal_release(*out);
             *out = owner;
@@ -92,21 +170,7 @@ static ist_status asker_of(resolution *r, yyjson_val *via, const ist__principal 
     return status;
 }
 
-/* Descriptions ----------------------------------------------------------------------------------------------------- */
-
-/* An object as the catalog tells it; NULL for an error. */
-static ist_status describe(resolution *r, ist_securable kind, const char *id, yyjson_mut_val **out, ist_error *err)
-{
-    ist_buffer text = IST_BUFFER_INIT;
-    ist_status status = ist__object_append(r->db, kind, id, &text, err);
-    yyjson_doc *doc = status == IST_OK ? yyjson_read(text.data, text.size, 0) : NULL;
-    *out = yyjson_val_mut_copy(r->doc, yyjson_doc_get_root(doc));
-    if (status == IST_OK && !*out)
-        status = ist_error_set(err, IST_NO_MEMORY, 0, NULL, "no memory for JSON");
-    yyjson_doc_free(doc);
-    ist_buffer_free(&text);
-    return status;
-}
+/* Policies' functions ---------------------------------------------------------------------------------------------- */
 
 /* Put a function's description under its full name, as those who run filters and masks see it: it is the table's owner
  * who chose it. */

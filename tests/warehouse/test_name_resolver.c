@@ -196,12 +196,44 @@ static void test_warehouse_name_resolver__functions(void **state)
     assert_int_equal(resolve(f, "alice", ONE("t", "SELECT"), NULL), IST_NOT_FOUND);
 }
 
+#define POLICY(table, function) "{\"table\":\"main.default." table "\",\"function\":\"main.default." function "\"}"
+
+/* What a filter reads it reads as its function's owner. */
+static void test_warehouse_name_resolver__policies(void **state)
+{
+    fixture *f = *state;
+    create(f, IST_SECURABLE_FUNCTION, FUNCTION("keep"));
+    create(f, IST_SECURABLE_FUNCTION, FUNCTION("other"));
+    assert_int_equal(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), IST_BAD_INPUT); /* no filter of t */
+    script(f, "UPDATE tables SET row_filter = '{\"function_name\":\"main.default.keep\",\"input_column_names\":[]}'"
+              " WHERE name = 't'");
+    assert_ok(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), f->w->err);
+    assert_says(f, "file:///data/secret");
+    assert_ok(resolve(f, "alice", ONE("secret", "SELECT"), NULL), f->w->err); /* she herself still not */
+    assert_says(f, "\"exists\":false");
+    assert_int_equal(resolve(f, "alice", VIA("secret", POLICY("t", "other")), NULL), IST_BAD_INPUT);
+    assert_int_equal(resolve(f, "bob", VIA("secret", POLICY("t", "keep")), NULL), IST_NOT_FOUND); /* who reads no t */
+    script(f, "UPDATE functions SET owner = 'bob' WHERE name = 'keep'"); /* bob may not read it either */
+    assert_ok(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), f->w->err);
+    assert_says(f, "\"exists\":false");
+    grant(f, IST_SECURABLE_TABLE, "main.default.secret", "bob", "SELECT");
+    assert_ok(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), f->w->err);
+    assert_says(f, "\"exists\":true");
+    /* A table's owner who may not execute the function does not get its owner's rights by putting it on a table. */
+    script(f, "UPDATE tables SET owner = 'alice' WHERE name = 't'");
+    assert_int_equal(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), IST_NOT_FOUND);
+    assert_non_null(strstr(f->w->err.message, "may not execute"));
+    grant(f, IST_SECURABLE_FUNCTION, "main.default.keep", "alice", "EXECUTE");
+    assert_ok(resolve(f, "alice", VIA("secret", POLICY("t", "keep")), NULL), f->w->err);
+}
+
 static void test_warehouse_name_resolver__bad_requests(void **state)
 {
     static const char *const bad[] = {
         "[{}]", "[1]", "[{\"name\":[\"a\",\"b\"],\"access\":\"SELECT\"}]", "[{" NAME("t") "}]",
         "[{" NAME("t") ",\"access\":\"OWN\"}]", "[{\"name\":[\"a\",\"b\",\"\"],\"access\":\"SELECT\"}]",
-        "[{\"name\":[\"a\",\"b\",1],\"access\":\"SELECT\"}]", "[{" NAME("t") ",\"access\":\"SELECT\",\"via\":[1]}]"};
+        "[{\"name\":[\"a\",\"b\",1],\"access\":\"SELECT\"}]", "[{" NAME("t") ",\"access\":\"SELECT\",\"via\":[1]}]",
+        "[{" NAME("t") ",\"access\":\"SELECT\",\"via\":[{\"table\":\"main.default.t\"}]}]"};
     fixture *f = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (resolve(f, "admin", bad[i], NULL) != IST_BAD_INPUT)
@@ -214,7 +246,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         WITH(test_warehouse_name_resolver__tables),         WITH(test_warehouse_name_resolver__views),
         WITH(test_warehouse_name_resolver__views_in_views), WITH(test_warehouse_name_resolver__functions),
-        WITH(test_warehouse_name_resolver__bad_requests),
+        WITH(test_warehouse_name_resolver__policies),       WITH(test_warehouse_name_resolver__bad_requests),
     };
     return run_group(tests, argc, argv);
 }

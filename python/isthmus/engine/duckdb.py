@@ -360,7 +360,9 @@ class Run:
         if relation.version is not None or relation.timestamp is not None:
             raise unsupported(f"Time travel of {relation.full_name}, which has a row filter or column masks,",
                               "read it as it is")
-        return PolicedDataset(dataset, relation.full_name, relation.info, self.statement, self._read_policed)
+        policed = PolicedDataset(dataset, relation, self.statement, self._read_policed, self.engine.tables.dataset)
+        functions.check(self.engine.database, policed.sql(policed.schema.names), policed.datasets)
+        return policed
 
     def _time(self, relation):
         if relation.timestamp is None:
@@ -373,11 +375,11 @@ class Run:
             raise StatementError("INVALID_STATEMENT",
                                  f"TIMESTAMP AS OF of {relation.full_name} is not a time.") from None
 
-    def _read_policed(self, sql, dataset, name):
-        functions.check(self.engine.database, sql, [PolicedDataset.RELATION])
+    def _read_policed(self, sql, datasets, name):
         connection = self.engine.database.cursor()
         self._besides.append(connection)
-        connection.register(PolicedDataset.RELATION, dataset)
+        for relation, dataset in datasets.items():
+            connection.register(relation, dataset)
         with self._failing_of(name):
             reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
         return pa.RecordBatchReader.from_batches(reader.schema, self._policed_batches(reader, name))

@@ -15,12 +15,14 @@ RELATIONS_MAX = 1000  # of a statement, its views opened: views of views can mul
 
 
 class Relation:
-    """A table as a statement reads it: `info` of the server, and the version or timestamp (SQL) asked for, if any."""
+    """A table as a statement reads it: `info` of the server, the views on the way to it, and the version or timestamp
+    (SQL) asked for, if any."""
 
-    def __init__(self, number, name, info, version=None, timestamp=None):
+    def __init__(self, number, name, info, via=(), version=None, timestamp=None):
         self.relation = f"isthmus {number}"
         self.name = name
         self.info = info
+        self.via = list(via)
         self.version = version
         self.timestamp = timestamp
 
@@ -56,7 +58,8 @@ def has_policy(info):
 
 
 class Planner:
-    """Looks names up for one statement. `relations` is what was found so far, and at first what is Given."""
+    """Looks names up for one statement. `relations` is what was found so far, and at first what is Given. A table whose
+    meta has a "home" is looked up there: (catalog, schema, via)."""
 
     def __init__(self, statement, given=()):
         self.statement = statement
@@ -70,7 +73,8 @@ class Planner:
             if "given" in table.meta:
                 _rename(table, table.meta["given"])
             else:
-                waiting.append((table, self.statement.catalog, self.statement.schema, []))
+                home = table.meta.get("home") or (self.statement.catalog, self.statement.schema, [])
+                waiting.append((table, *home))
         named = [dialect.parts(*item[:3]) for item in waiting]
         self.names = {".".join(name) for name in named}
         _shorten_columns(tree, [*named, *(relation.name for relation in self.relations)])
@@ -94,12 +98,12 @@ class Planner:
             if info.get("kind") == "VIEW":
                 opened += self._open_view(table, entry["name"], via, info)
             else:
-                self._open_table(table, entry["name"], info)
+                self._open_table(table, entry["name"], info, via)
         return opened
 
-    def _open_table(self, table, name, info):
+    def _open_table(self, table, name, info, via):
         version = table.args.get("version")
-        relation = Relation(len(self.relations), name, info)
+        relation = Relation(len(self.relations), name, info, via)
         if version is not None:
             _set_version(relation, version)
         self.relations.append(relation)
@@ -111,15 +115,19 @@ class Planner:
         if table.args.get("version"):
             raise unsupported(f"Time travel of the view {full_name}", "name a table", dialect.place(table))
         if full_name in via:
-            way = " -> ".join([*via, full_name])
+            way = " -> ".join([*filter(_is_view, via), full_name])
             raise StatementError("RECURSIVE_VIEW", f"The view {full_name} reads itself: {way}.")
         if len(via) >= VIEW_DEPTH_MAX:
             raise StatementError("VIEW_EXCEED_MAX_NESTED_DEPTH",
-                                 f"Views are nested more than {VIEW_DEPTH_MAX} deep: {via[0]} -> ... -> {full_name}.")
+                                 f"Views are nested more than {VIEW_DEPTH_MAX} deep, down to {full_name}.")
         query = _view_query(full_name, info).copy()
         dialect.bind_session(query, self.statement)
         _put_view(table, query, info)
         return [(inner, name[0], name[1], [*via, full_name]) for inner in dialect.tables(query)]
+
+
+def _is_view(way):
+    return isinstance(way, str)
 
 
 def _set_version(relation, version):
