@@ -122,11 +122,19 @@ static void keep_house(ist__lanes *lanes)
     ist__db_end(db, status, NULL);
 }
 
+/* Chores alone must survive this process, not the machine. */
+static bool has_chores_only(const ist__job *job)
+{
+    while (job && job->chore)
+        job = job->next;
+    return !job;
+}
+
 static void commit_group(ist__lanes *lanes, ist__job *jobs)
 {
     ist_error error = IST_ERROR_INIT;
     ist__db *db = lanes->local->writer;
-    ist_status status = ist__db_begin(db, &error);
+    ist_status status = has_chores_only(jobs) ? ist__db_begin_unsynced(db, &error) : ist__db_begin(db, &error);
     if (status == IST_OK)
         status = ist__db_end(db, run_group(db, jobs, &error), &error);
     if (status != IST_OK) {

@@ -21,7 +21,8 @@ typedef struct ist__job {
     ist__call *call;       /* NULL for a chore */
     ist__session *session; /* of the call */
     bool answered;         /* the reply is there; only its audit entry is still to be written */
-    /* A chore: what no request waits for, done when the writer comes by, in a savepoint of its own. */
+    /* A chore: no request's own change, done when the writer comes by, in a savepoint of its own. What it wrote survives
+     * this process when done is called, and the machine a little later. */
     ist_status (*chore)(struct ist__job *job, ist__db *db, ist_error *err);
     bool failed;           /* set before done: nothing of the chore is kept */
     /* Everything is done: send the reply. */

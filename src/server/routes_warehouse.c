@@ -54,11 +54,11 @@ static ist_status tell(ist__call *call, ist__statement *s, ist_error *err)
     return ist__statement_answer(s, origin, &call->reply->body, err);
 }
 
-/* Wait for the statement, or tell what there is; lets go of it. */
-static ist_status wait_or_tell(ist__call *call, ist__statement *s, int64_t wait_ms, ist_error *err)
+/* Tell what there is, or wait for the statement, if it is only for the history to have it; lets go of it. */
+static ist_status wait_or_tell(ist__call *call, ist__statement *s, bool waits, int64_t wait_ms, ist_error *err)
 {
     ist_status status = IST_OK;
-    bool waits = wait_ms > 0 && ist__call_wait(call, ist__statement_id(s));
+    waits = waits && ist__call_wait(call, ist__statement_id(s));
     if (!waits)
         status = tell(call, s, err);
     else if (!ist__statement_wait(s, wait_ms, ist__call_wake, call))
@@ -74,14 +74,14 @@ static ist_status find_or_tell(ist__call *call, const char *id, ist__statement *
     *out = NULL;
     IST_TRY(warehouses_of(call, &all, err));
     ist__statement_find(all, who_asks(call), id, out);
-    return *out ? IST_OK : ist__statement_answer_past(all, ist__call_session(call), id, &call->reply->body, err);
+    return *out ? IST_OK : ist__statement_answer_past(ist__call_session(call), id, &call->reply->body, err);
 }
 
 static ist_status tell_woken(ist__call *call, ist_error *err)
 {
     ist__statement *s;
     IST_TRY(find_or_tell(call, call->waits_for, &s, err));
-    return s ? wait_or_tell(call, s, 0, err) : IST_OK;
+    return s ? wait_or_tell(call, s, false, 0, err) : IST_OK;
 }
 
 static ist_status submit(ist__call *call, ist_error *err)
@@ -96,7 +96,7 @@ static ist_status submit(ist__call *call, ist_error *err)
     if (status == IST_RETRYABLE)
         IST_TRY(ist__reply_header(call->reply, "Retry-After", "1", err));
     IST_TRY(status);
-    return wait_or_tell(call, s, ist__statement_wait_ms(s), err);
+    return wait_or_tell(call, s, true, ist__statement_wait_ms(s), err);
 }
 
 static ist_status get_statement(ist__call *call, ist_error *err)
@@ -112,7 +112,7 @@ static ist_status get_statement(ist__call *call, ist_error *err)
     ist_buffer_free(&text);
     IST_TRY(status);
     IST_TRY(find_or_tell(call, call->segment[0], &s, err));
-    return s ? wait_or_tell(call, s, wait_ms, err) : IST_OK;
+    return s ? wait_or_tell(call, s, wait_ms > 0, wait_ms, err) : IST_OK;
 }
 
 static ist_status cancel(ist__call *call, ist_error *err)

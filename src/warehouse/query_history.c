@@ -1,9 +1,10 @@
 /*
  * query_history.c: what was run, by whom, with what end: in the catalog's database, written in batches.
  *
- * No statement waits for it. About once a second the loop hands what is new to the writer: statements that are under
- * way, so that a server that is started after a crash knows of them, and statements that have ended. Lists add what is
- * in memory and not yet written.
+ * Whoever submits is told the statement's id once the history has it, so that a server that is started after a crash
+ * knows of it; likewise that a change was made. The statement itself runs meanwhile. One batch is under way at a time, and
+ * all that comes meanwhile is the next. What nobody waits for, the end of a query, goes with the next batch, or after a
+ * second. Lists add what is in memory and not yet written.
  */
 #include "warehouse/warehouse_internal.h"
 
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, FORGET_US = 10 * 1000000 };
 
 /* Writing ---------------------------------------------------------------------------------------------------------- */
 
@@ -26,6 +27,7 @@ typedef struct record {
 /* One batch, on its way through the writer. */
 typedef struct batch {
     ist__warehouses *all;
+    bool cleans; /* forgets what is old, too */
     size_t count;
     record records[];
 } batch;
@@ -77,21 +79,25 @@ static ist_status write_batch(void *payload, ist__db *db, ist_error *err)
         if (r->query.state == IST__SUCCEEDED && ist__statement_has_lineage(b->all, r->statement))
             write_lineage(b->all, db, r->statement);
     }
-    return ist__query_forget(db, err);
+    return b->cleans ? ist__query_forget(db, err) : IST_OK;
 }
 
-/* With the mutex held: the history has this, or the statement is to be tried again. */
+/* With the mutex held: the history has this, or the statement is to be tried again. A full disk makes nobody wait. */
 static void settle(record *r, bool kept)
 {
     ist__statement *s = r->statement;
+    bool ended = r->query.state > IST__RUNNING;
+    s->noted = true;
+    s->settled = s->settled || ended;
     if (!kept) {
         ist__statement_note(s);
-    } else if (r->query.state > IST__RUNNING) {
+    } else if (ended) {
         s->recorded = true;
         ist__statement_request_free_text(&s->request);
         free(s->lineage);
         s->lineage = NULL;
     }
+    ist__statement_wake(s, ist__monotonic_us());
 }
 
 /* What cannot be written is tried again with the next batch, but for at the end. */
@@ -102,9 +108,14 @@ static void batch_done(void *payload, bool kept)
     pthread_mutex_lock(&all->mutex);
     for (size_t i = 0; i < b->count; i++)
         settle(&b->records[i], kept || all->stopping);
+    all->history_fails = !kept;
     all->recording = false;
+    bool again = all->urgent;
     pthread_cond_broadcast(&all->quiet);
     pthread_mutex_unlock(&all->mutex);
+    ist__warehouses_wake(all);
+    if (again) /* for those who came meanwhile */
+        ist__warehouses_poke(all);
     for (size_t i = 0; i < b->count; i++)
         ist__statement_release(b->records[i].statement);
     free(b);
@@ -135,7 +146,11 @@ void ist__queries_record(ist__warehouses *all)
     all->unrecorded = NULL;
     all->last_unrecorded = &all->unrecorded;
     all->recording = true;
+    all->urgent = false;
     all->recorded_us = ist__monotonic_us();
+    b->cleans = all->recorded_us - all->forgot_us >= FORGET_US;
+    if (b->cleans)
+        all->forgot_us = all->recorded_us;
     pthread_mutex_unlock(&all->mutex);
     all->host.write(all->host.self, write_batch, batch_done, b);
     pthread_mutex_lock(&all->mutex);
@@ -167,10 +182,8 @@ static void describe_past(yyjson_mut_doc *doc, const ist__query *q)
         yyjson_mut_obj_add_strcpy(doc, status, "sql_state", q->sql_state);
 }
 
-static ist_status find_past(ist__warehouses *all, ist__session *session, ist__db *db, const char *id,
-                            yyjson_mut_doc *doc, ist_error *err)
+static ist_status find_past(ist__session *session, ist__db *db, const char *id, yyjson_mut_doc *doc, ist_error *err)
 {
-    char since[32];
     sqlite3_stmt *row;
     IST_TRY(ist__query_find(db, id, session->who->id, &row, err));
     if (row) {
@@ -178,19 +191,16 @@ static ist_status find_past(ist__warehouses *all, ist__session *session, ist__db
         describe_past(doc, &query);
         return IST_OK;
     }
-    ist__format_time(all->started_ms, since);
     return ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST,
-                         "there is no statement %.36s of yours: one that was submitted a moment before the server was"
-                         " started (%s) went with the one before; submit it again", id, since);
+                         "there is no statement %.36s of yours; they are remembered for 30 days", id);
 }
 
-ist_status ist__statement_answer_past(ist__warehouses *all, ist__session *session, const char *id, ist_buffer *out,
-                                      ist_error *err)
+ist_status ist__statement_answer_past(ist__session *session, const char *id, ist_buffer *out, ist_error *err)
 {
     ist__db *db;
     IST_TRY(ist__session_read(session, &db, err));
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    ist_status status = ist__db_end(db, find_past(all, session, db, id, doc, err), err);
+    ist_status status = ist__db_end(db, find_past(session, db, id, doc, err), err);
     if (status == IST_OK)
         return ist__json_finish(doc, out, err);
     yyjson_mut_doc_free(doc);

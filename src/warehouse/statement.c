@@ -151,6 +151,11 @@ static ist_status admit(ist__warehouses *all, ist__statement *s, ist_error *err)
         return ist__uc_error(err, IST__UC_RESOURCE_DOES_NOT_EXIST,
                              "there is no warehouse '%.100s': GET " IST__SQL_PATH "/warehouses lists those there are",
                              s->request.warehouse_id);
+    if (all->history_fails && all->fetched.count + all->kept.count > IST__ENDED_MAX)
+        return ist__uc_error(err, IST__UC_TEMPORARILY_UNAVAILABLE,
+                             "%d statements have ended whose history cannot be written: make room on the disk of the"
+                             " server's home, then submit this one again",
+                             all->fetched.count + all->kept.count);
     return check_room(&s->at->queue, s, err);
 }
 
@@ -221,18 +226,42 @@ static bool has_ended(const ist__statement *s)
     return s->state > IST__RUNNING;
 }
 
+bool ist__statement_is_over(const ist__statement *s)
+{
+    bool changes = s->state == IST__SUCCEEDED && strcmp(s->kind, "SELECT") != 0;
+    return has_ended(s) && (s->settled || !changes);
+}
+
+void ist__statement_wake(ist__statement *s, int64_t now_us)
+{
+    for (ist__waiter **at = &s->waiters; *at && s->noted;) {
+        ist__waiter *waiter = *at;
+        bool late = now_us >= waiter->until_us;
+        if (ist__statement_is_over(s) || (late && !waiter->cancel)) {
+            *at = waiter->next;
+            waiter->next = s->all->to_wake;
+            s->all->to_wake = waiter;
+            s->all->waiting--;
+        } else {
+            s->cancel = s->cancel || late; /* its end wakes the waiter */
+            at = &waiter->next;
+        }
+    }
+}
+
 bool ist__statement_wait(ist__statement *s, int64_t wait_ms, void (*wake)(void *payload), void *payload)
 {
     ist__waiter *waiter = malloc(sizeof *waiter);
     if (!waiter)
         return false;
     pthread_mutex_lock(&s->all->mutex);
-    bool crowded = s->all->waiting >= IST__WAITERS_MAX && !s->request.cancel_on_timeout;
-    bool waits = !has_ended(s) && wait_ms > 0 && !crowded;
+    if (s->all->waiting >= IST__WAITERS_MAX && !s->request.cancel_on_timeout)
+        wait_ms = 0;
+    bool waits = !s->noted || (!ist__statement_is_over(s) && wait_ms > 0);
     if (waits) {
         *waiter = (ist__waiter){.next = s->waiters,
                                 .until_us = ist__monotonic_us() + wait_ms * 1000,
-                                .cancel = s->request.cancel_on_timeout,
+                                .cancel = s->request.cancel_on_timeout && wait_ms > 0,
                                 .wake = wake,
                                 .payload = payload};
         s->waiters = waiter;
@@ -278,6 +307,7 @@ void ist__statement_cancel(ist__statement *s)
 
 void ist__statement_note(ist__statement *s)
 {
+    s->all->urgent = s->all->urgent || !s->noted || (has_ended(s) && !ist__statement_is_over(s));
     if (s->unrecorded)
         return;
     s->unrecorded = true;
@@ -304,13 +334,7 @@ void ist__statement_end(ist__statement *s, ist__statement_state state, const cha
     }
     ist__statement_append(state == IST__SUCCEEDED ? &all->kept : &all->fetched, s);
     ist__statement_note(s);
-    for (ist__waiter *waiter = s->waiters, *next; waiter; waiter = next) {
-        next = waiter->next;
-        waiter->next = all->to_wake;
-        all->to_wake = waiter;
-        all->waiting--;
-    }
-    s->waiters = NULL;
+    ist__statement_wake(s, 0);
 }
 
 /* Only the history knows it from now on. */

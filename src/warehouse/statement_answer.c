@@ -31,8 +31,9 @@ static const char closed_message[] = "the result is no longer kept: submit the s
 static void take_snapshot(ist__statement *s, const char *origin, snapshot *out)
 {
     pthread_mutex_lock(&s->all->mutex);
-    *out = (snapshot){.state = s->state,
-                      .result = s->state == IST__SUCCEEDED ? ist__result_hold(s->result) : NULL,
+    bool over = ist__statement_is_over(s);
+    *out = (snapshot){.state = over || s->state <= IST__RUNNING ? s->state : IST__RUNNING,
+                      .result = over && s->state == IST__SUCCEEDED ? ist__result_hold(s->result) : NULL,
                       .closed = s->state == IST__SUCCEEDED && !s->list,
                       .origin = origin};
     pthread_mutex_unlock(&s->all->mutex);

@@ -186,7 +186,6 @@ ist_status ist__warehouses_start(const ist_warehouse_options *options, const ist
     all->host = *host;
     all->epoll = all->wakeup = -1;
     all->last_unrecorded = &all->unrecorded;
-    all->started_ms = ist__now_ms();
     pthread_mutex_init(&all->mutex, NULL);
     pthread_cond_init(&all->quiet, NULL);
     all->options.engine_command = all->options.spark = NULL; /* the caller's; copied below */

@@ -90,7 +90,8 @@ int64_t ist__statement_wait_ms(const ist__statement *statement);
 
 /*
  * Have `wake` called once: when the statement has ended, or after wait_ms, when it is canceled first if its submission
- * said so. False where it has ended already, or too many wait: then wake is not called. Errors count as that too.
+ * said so; in any case not before the history has it. Where too many wait it is as if wait_ms were 0. False where there is
+ * nothing to wait for, or no memory: then wake is not called.
  */
 bool ist__statement_wait(ist__statement *statement, int64_t wait_ms, void (*wake)(void *payload), void *payload);
 /* Ask for its end; one that has ended stays as it is. */
@@ -106,8 +107,7 @@ ist_status ist__statement_answer(ist__statement *statement, const char *origin, 
 ist_status ist__statement_answer_chunk(ist__statement *statement, int64_t chunk, const char *origin, ist_buffer *out,
                                        ist_error *err);
 /* The answer of a statement that only the history knows. Errors: NOT_FOUND. */
-ist_status ist__statement_answer_past(ist__warehouses *all, ist__session *session, const char *id, ist_buffer *out,
-                                      ist_error *err);
+ist_status ist__statement_answer_past(ist__session *session, const char *id, ist_buffer *out, ist_error *err);
 
 /* A chunk of a result, held. */
 typedef struct ist__held_chunk {

@@ -82,6 +82,8 @@ struct ist__statement {
     ist__waiter *waiters;
     ist__statement *next_unrecorded; /* waits to be written to the history, and is held by it */
     bool unrecorded, recorded;       /* recorded: the history has its end */
+    /* The history has it, and its end, or could take neither: until then nobody is told of it, or that a change is made. */
+    bool noted, settled;
 };
 
 typedef enum worker_state { WORKER_STARTING, WORKER_IDLE, WORKER_BUSY } worker_state;
@@ -131,7 +133,6 @@ struct ist__warehouses {
     char *url, *ca_file; /* of the catalog */
     char *results_dir;
     char token[IST__WAREHOUSE_TOKEN_TEXT]; /* of the engines */
-    int64_t started_ms;
     ist__link_signer signer;
     ist__result_store store;
     int epoll, wakeup;
@@ -151,7 +152,9 @@ struct ist__warehouses {
     ist__waiter *to_wake;
     worker *graveyard;
     ist__statement *unrecorded, **last_unrecorded;
-    int64_t recorded_us; /* when the history was written last */
+    int64_t recorded_us, forgot_us; /* when the history was written, and cleaned, last */
+    bool urgent;                    /* somebody waits for the history to be written */
+    bool history_fails;             /* it was not written when that was tried last */
     struct seen_read {
         uint64_t hash;
         int64_t at_ms;
@@ -168,6 +171,10 @@ ist__statement *ist__statement_by_id(ist__warehouses *all, const char *id);
 /* End it: state, waiters, history. It must be in no queue and run nowhere. message is copied; NULL for none. */
 void ist__statement_end(ist__statement *statement, ist__statement_state state, const char *error_code,
                         const char *message);
+/* Has it ended, as far as may be told? */
+bool ist__statement_is_over(const ist__statement *statement);
+/* Let those go on whose statement is over, or whose time is; it is canceled where they said so. */
+void ist__statement_wake(ist__statement *statement, int64_t now_us);
 /* Let go of results that are too old or too many. */
 void ist__statements_forget(ist__warehouses *all, int64_t now_ms);
 /* Note for the history that there is something new about it. */

@@ -35,30 +35,11 @@ static int pause_of(const ist__warehouses *all)
     return slow ? SLOW_STEP_US / 1000 : -1;
 }
 
-/* Whose time is over: their statements are canceled, or they are told what there is. */
-static void check_waiters(ist__statement *s, int64_t now_us)
-{
-    for (ist__waiter **at = &s->waiters; *at;) {
-        ist__waiter *waiter = *at;
-        if (now_us < waiter->until_us) {
-            at = &waiter->next;
-        } else if (waiter->cancel) {
-            s->cancel = true; /* its end wakes the waiter */
-            at = &waiter->next;
-        } else {
-            *at = waiter->next;
-            waiter->next = s->all->to_wake;
-            s->all->to_wake = waiter;
-            s->all->waiting--;
-        }
-    }
-}
-
 static void check_queue(warehouse *at, int64_t now_us)
 {
     for (ist__statement *s = ist__queue_after(&at->queue, NULL), *next; s; s = next) {
         next = ist__queue_after(&at->queue, s);
-        check_waiters(s, now_us);
+        ist__statement_wake(s, now_us);
         if (!s->cancel)
             continue;
         ist__queue_remove(&at->queue, s);
@@ -73,7 +54,7 @@ static void check_warehouse(warehouse *at, int64_t now_us)
     for (worker *w = at->workers, *next; w; w = next) {
         next = w->next;
         if (w->statement)
-            check_waiters(w->statement, now_us);
+            ist__statement_wake(w->statement, now_us);
         ist__worker_check(w, now_us);
     }
 }
@@ -131,7 +112,7 @@ static void work(ist__warehouses *all, const struct epoll_event *events, int cou
     for (int i = 0; i < all->count; i++)
         serve(&all->list[i], now_us);
     ist__workers_bury(all);
-    if (all->unrecorded && (now_us - all->recorded_us >= SLOW_STEP_US || is_over(all)))
+    if (all->unrecorded && (all->urgent || now_us - all->recorded_us >= SLOW_STEP_US || is_over(all)))
         ist__queries_record(all);
 }
 

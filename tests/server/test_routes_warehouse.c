@@ -9,7 +9,10 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -172,6 +175,15 @@ static int set_up_thousand_each(void **state)
     ist_server_stop(f->server);
     f->warehouses.user_queue = 1000;
     start(f);
+    return code;
+}
+
+static int set_up_stopped(void **state)
+{
+    int code = set_up_with(state, 0, 0);
+    fixture *f = *state;
+    ist_server_stop(f->server);
+    f->server = NULL;
     return code;
 }
 
@@ -479,6 +491,58 @@ static void test_server_routes_warehouse__restart(void **state)
     assert_non_null(strstr(text_at(f, "/message"), "started again"));
 }
 
+/* A server in a process of its own, which tells its URL and goes on until it is killed. */
+static pid_t start_elsewhere(fixture *f, char url[200])
+{
+    int pipe_ends[2];
+    assert_int_equal(pipe(pipe_ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        start(f);
+        dprintf(pipe_ends[1], "%s\n", ist_server_url(f->server));
+        for (;;)
+            pause();
+    }
+    close(pipe_ends[1]);
+    FILE *told = fdopen(pipe_ends[0], "r");
+    assert_non_null(fgets(url, 200, told));
+    url[strcspn(url, "\n")] = '\0';
+    fclose(told);
+    return child;
+}
+
+/* Whatever was acknowledged is known to the next server, at whatever moment this one is killed. */
+static void test_server_routes_warehouse__killed(void **state)
+{
+    enum { MANY = 20 };
+    fixture *f = *state;
+    char url[200], statements[300], ids[MANY][40], changed[40], path[200];
+    pid_t server = start_elsewhere(f, url);
+    snprintf(statements, sizeof statements, "%s" STATEMENTS, url);
+    expect(f, 200, send_to(f, statements, NULL, "{\"warehouse_id\":\"embedded\",\"statement\":\"kind INSERT\"}", NULL));
+    expect_state(f, "SUCCEEDED");
+    take_id(f, changed);
+    for (int i = 0; i < MANY; i++) {
+        expect(f, 200, send_to(f, statements, NULL,
+                               "{\"warehouse_id\":\"embedded\",\"statement\":\"sleep 60\",\"wait_timeout\":\"0s\"}",
+                               NULL));
+        take_id(f, ids[i]);
+    }
+    kill(server, SIGKILL);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    start(f);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(path, sizeof path, STATEMENTS "/%s", ids[i]);
+        expect(f, 200, ask(f, path, NULL));
+        expect_state(f, "FAILED");
+        assert_string_equal(text_at(f, "/status/error/error_code"), "TEMPORARILY_UNAVAILABLE");
+    }
+    snprintf(path, sizeof path, STATEMENTS "/%s", changed); /* it is not to be done twice */
+    expect(f, 200, ask(f, path, NULL));
+    expect_state(f, "CLOSED");
+}
+
 /* Answers that come while others wait, and clients that go away. */
 typedef struct visitor {
     fixture *f;
@@ -693,6 +757,7 @@ int main(int argc, char **argv)
         WITH(set_up_thousand_each, test_server_routes_warehouse__users_take_turns),
         WITH(set_up_short_life, test_server_routes_warehouse__results_are_closed),
         WITH(set_up, test_server_routes_warehouse__restart),
+        WITH(set_up_stopped, test_server_routes_warehouse__killed),
         WITH(set_up, test_server_routes_warehouse__many_wait_and_some_go),
         WITH(set_up, test_server_routes_warehouse__warehouses),
         WITH(set_up, test_server_routes_warehouse__history),

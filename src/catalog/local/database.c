@@ -140,10 +140,22 @@ ist_status ist__db_run(ist__db *db, const char *sql, sqlite3_stmt **row, ist_err
     return IST_OK;
 }
 
-static ist_status begin_locked(ist__db *db, ist_error *err)
+/* Does a commit wait for the disk? The next one that does brings what went before. */
+static ist_status set_synced(ist__db *db, bool synced, ist_error *err)
 {
+    if (db->unsynced == !synced)
+        return IST_OK;
+    IST_TRY(ist__db_script(db, synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err));
+    db->unsynced = !synced;
+    return IST_OK;
+}
+
+static ist_status begin_locked(ist__db *db, bool synced, ist_error *err)
+{
+    ist_status status = set_synced(db, synced, err);
     /* IMMEDIATE: take the write lock now, rather than find out halfway that another process has it. */
-    ist_status status = ist__db_run(db, db->writer ? "BEGIN IMMEDIATE" : "BEGIN", NULL, err, "");
+    if (status == IST_OK)
+        status = ist__db_run(db, db->writer ? "BEGIN IMMEDIATE" : "BEGIN", NULL, err, "");
     if (status == IST_OK)
         db->depth = 1;
     else
@@ -154,13 +166,19 @@ static ist_status begin_locked(ist__db *db, ist_error *err)
 ist_status ist__db_begin(ist__db *db, ist_error *err)
 {
     pthread_mutex_lock(&db->mutex);
-    return begin_locked(db, err);
+    return begin_locked(db, true, err);
+}
+
+ist_status ist__db_begin_unsynced(ist__db *db, ist_error *err)
+{
+    pthread_mutex_lock(&db->mutex);
+    return begin_locked(db, false, err);
 }
 
 ist_status ist__db_try_begin(ist__db *db, bool *taken, ist_error *err)
 {
     *taken = pthread_mutex_trylock(&db->mutex) == 0;
-    return *taken ? begin_locked(db, err) : IST_OK;
+    return *taken ? begin_locked(db, true, err) : IST_OK;
 }
 
 void ist__db_rights_changed(ist__db *db)

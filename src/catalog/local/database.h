@@ -23,7 +23,7 @@ enum {
 typedef struct ist__db {
     sqlite3 *handle;
     pthread_mutex_t mutex;
-    bool writer;
+    bool writer, unsynced; /* unsynced: its commits do not wait for the disk */
     atomic_uint *generation; /* counted up after a COMMIT, where the transaction changed rights; NULL for a reader */
     bool rights_changed;
     int depth; /* 0 outside a transaction, 1 in one, more in savepoints */
@@ -48,6 +48,9 @@ ist_status ist__db_begin(ist__db *db, ist_error *err);
 void ist__db_rights_changed(ist__db *db);
 /* Begin a savepoint inside the transaction, which the caller's thread began; ends with ist__db_end too. */
 ist_status ist__db_savepoint(ist__db *db, ist_error *err);
+/* As ist__db_begin, but the commit does not wait for the disk: it survives the process, and the machine once another has
+ * followed that does. */
+ist_status ist__db_begin_unsynced(ist__db *db, ist_error *err);
 /* As ist__db_begin, unless the connection is busy: then *taken is false and nothing was done. */
 ist_status ist__db_try_begin(ist__db *db, bool *taken, ist_error *err);
 /* End what was begun last: commit when `status` is IST_OK, else roll back and leave err as it is. Returns the status of the whole. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DAYS = 30 /* as long as Databricks keeps them */, ENTRIES_MAX = 200000, FORGET_STEP = 5000 };
+enum { DAYS = 30 /* as long as Databricks keeps them */, ENTRIES_MAX = 200000, FORGET_STEP = 20000 };
 
 const char ist__schema_queries[] =
     /* id: microseconds, or more, so that it is unique. state: ist__statement_state. text: its beginning. */
@@ -49,7 +49,8 @@ ist_status ist__query_reopen(ist__db *db, ist_error *err)
 {
     return ist__db_run(db,
                        "UPDATE queries SET state = 3, error_code = 'TEMPORARILY_UNAVAILABLE', error = 'the server ended"
-                       " before the statement had: submit it again', ended_at = max(submitted_at, started_at)"
+                       " before the statement had; if it changes a table, look in the table''s history whether it did,"
+                       " then submit it again', ended_at = max(submitted_at, started_at)"
                        " WHERE state < 2",
                        NULL, err, "");
 }
