@@ -303,6 +303,31 @@ def test_a_server_that_speaks_the_delta_api_only(delta_api_only, spark, name):
     assert spark.table(name).where("x = 0.5").count() == 1  # Spark asks the server as ever
 
 
+def test_spark_on_a_server_that_speaks_the_delta_api_only(delta_api_only, spark, name):
+    session = spark.newSession()
+    session.conf.set("spark.sql.catalog.main.uri", os.environ["ISTHMUS_CATALOG"])
+    session.conf.set("spark.sql.catalog.main.token", os.environ["ISTHMUS_TOKEN"])
+    session.sql(f"CREATE TABLE {name} (task BIGINT, n BIGINT) PARTITIONED BY (task) COMMENT 'told'")
+    assert "/staging-tables" in delta_api_only.refused
+    session.sql(f"INSERT INTO {name} VALUES (1, 10), (2, 20)")
+    session.sql(f"DELETE FROM {name} WHERE task = 1")
+    session.sql(f"ALTER TABLE {name} ADD COLUMN x DOUBLE")
+    assert [tuple(row) for row in session.table(name).collect()] == [(2, 20, None)]
+    info = isthmus.catalog.connect().get_table(name)
+    assert (info["table_type"], info["comment"]) == ("MANAGED", "told")
+    assert [(c["name"], c.get("partition_index")) for c in info["columns"]] == [("task", 0), ("n", None), ("x", None)]
+    described = isthmus.Table(name).snapshot().describe()
+    assert "catalogManaged" in described["features"] and described["version"] == 3
+    isthmus.write_deltalake(name, {"task": [3], "n": [30], "x": [0.5]})
+    assert session.table(name).count() == 2
+    other = f"{name}_made"
+    session.sql(f"CREATE TABLE {other} AS SELECT * FROM {name}")
+    session.sql(f"CREATE OR REPLACE TABLE {other} AS SELECT task FROM {name}")
+    assert sorted(row[0] for row in session.table(other).collect()) == [2, 3]
+    with pytest.raises(Exception, match="already exists|ALREADY_EXISTS"):
+        session.sql(f"CREATE TABLE {other} (a INT)")
+
+
 def test_ray_on_a_server_that_speaks_the_delta_api_only(delta_api_only, cluster, name):
     import ray
 

@@ -308,6 +308,9 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
             properties.put(TableCatalog.PROP_IS_MANAGED_LOCATION, "true");
             properties.put(Names.TABLE_ID, entry.id());
         }
+        if (entry.isByDeltaApi()) {
+            properties.putAll(DeltaApi.required(entry.json()));
+        }
         names.accessToMake(ident, entry).forEach((key, value) -> {
             properties.put(key, value);
             properties.put(TableCatalog.OPTION_PREFIX + key, value); // by which Delta knows an option from a property

@@ -8,7 +8,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.Path;
+import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.catalyst.TableIdentifier;
 import org.apache.spark.sql.catalyst.analysis.NamespaceAlreadyExistsException;
 import org.apache.spark.sql.catalyst.analysis.NoSuchNamespaceException;
@@ -45,8 +47,12 @@ public class Names implements TableCatalog, SupportsNamespaces {
     /** The property by which a managed table's log tells the id that the server reserved for it. */
     static final String TABLE_ID = "io.unitycatalog.tableId";
 
-    /** A table as the server knows it. */
+    /** A table as the server knows it, or the place for a new one. */
     record Entry(String id, Path path, boolean managed, JsonNode json) {
+        /** A place that was reserved by the Delta API. */
+        boolean isByDeltaApi() {
+            return managed && json.has("table-id");
+        }
     }
 
     /** A table that Delta is making: what is wanted, and where it goes. Delta calls back on the same thread. */
@@ -54,6 +60,7 @@ public class Names implements TableCatalog, SupportsNamespaces {
     }
 
     private final Server server;
+    private final DeltaApi deltaApi;
     private final Vending vending;
     private final ThreadLocal<Making> making = new ThreadLocal<>();
     private final ThreadLocal<Boolean> writing = ThreadLocal.withInitial(() -> false);
@@ -61,7 +68,8 @@ public class Names implements TableCatalog, SupportsNamespaces {
 
     protected Names(Server server) {
         this.server = server;
-        this.vending = new Vending(server);
+        this.deltaApi = new DeltaApi(server);
+        this.vending = new Vending(server, deltaApi);
     }
 
     @Override
@@ -206,12 +214,12 @@ public class Names implements TableCatalog, SupportsNamespaces {
     private Map<String, String> access(Identifier ident, Entry entry) {
         try {
             try {
-                return vending.table(entry.id, entry.path.toUri(), true);
+                return vending.table(parts(ident), entry, true);
             } catch (Server.Refused e) {
                 if (writing.get() || e.status != 403) {
                     throw e;
                 }
-                return vending.table(entry.id, entry.path.toUri(), false);
+                return vending.table(parts(ident), entry, false);
             }
         } catch (Server.Refused e) {
             throw unexpected(fullName(ident), e);
@@ -228,6 +236,10 @@ public class Names implements TableCatalog, SupportsNamespaces {
         }
     }
 
+    private List<String> parts(Identifier ident) {
+        return List.of(catalog, ident.namespace()[0], ident.name());
+    }
+
     /** Reserve the id and the location of a managed table that Delta is about to make. */
     Entry reserve(Identifier ident) throws TableAlreadyExistsException, NoSuchNamespaceException {
         String name = fullName(ident);
@@ -241,14 +253,28 @@ public class Names implements TableCatalog, SupportsNamespaces {
             }
             return new Entry(json.path("id").asText(), Locations.toPath(location), true, json);
         } catch (Server.Refused e) {
+            if (DeltaApi.isWanted(e)) {
+                return reserveByDeltaApi(ident, name, e);
+            }
             throw refusedToCreate(ident, name, e);
+        }
+    }
+
+    private Entry reserveByDeltaApi(Identifier ident, String name, Server.Refused before)
+        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        try {
+            JsonNode json = deltaApi.reserve(parts(ident));
+            return new Entry(json.path("table-id").asText(), Locations.toPath(json.path("location").asText()), true,
+                json);
+        } catch (Server.Refused e) { // where it is not spoken, what was said first is what there is to tell
+            throw refusedToCreate(ident, name, e.isNotFound() || DeltaApi.isWanted(e) ? before : e);
         }
     }
 
     /** Leave to make a table there, with the settings for Hadoop's file systems that go with it. */
     Map<String, String> accessToMake(Identifier ident, Entry entry) {
         try {
-            return entry.managed ? vending.table(entry.id, entry.path.toUri(), true)
+            return entry.managed ? vending.table(parts(ident), entry, true)
                 : vending.newExternalTable(URI.create(Locations.toUri(entry.path)));
         } catch (Server.Refused e) {
             throw unexpected(fullName(ident), e);
@@ -266,6 +292,10 @@ public class Names implements TableCatalog, SupportsNamespaces {
         String name = fullName(ident);
         Entry entry = making.get().entry;
         TableInfo info = making.get().info;
+        if (entry.isByDeltaApi()) {
+            createByDeltaApi(ident, entry, info);
+            return null;
+        }
         ObjectNode body = Server.JSON.createObjectNode().put("name", ident.name()).put("catalog_name", catalog)
             .put("schema_name", ident.namespace()[0]).put("table_type", entry.managed ? "MANAGED" : "EXTERNAL")
             .put("data_source_format", "DELTA").put("storage_location", Locations.toUri(entry.path));
@@ -288,6 +318,18 @@ public class Names implements TableCatalog, SupportsNamespaces {
             throw refusedToCreate(ident, name, e);
         }
         return null; // Delta loads the table by its name next
+    }
+
+    private void createByDeltaApi(Identifier ident, Entry entry, TableInfo info)
+        throws TableAlreadyExistsException, NoSuchNamespaceException {
+        Configuration conf = ((org.apache.spark.sql.classic.SparkSession) SparkSession.active()).sessionState()
+            .newHadoopConf();
+        accessToMake(ident, entry).forEach(conf::set);
+        try {
+            deltaApi.create(parts(ident), entry.json, info.properties().get(TableCatalog.PROP_COMMENT), conf);
+        } catch (Server.Refused e) {
+            throw refusedToCreate(ident, fullName(ident), e);
+        }
     }
 
     /** Spark hands an option over twice, with a prefix and without. */

@@ -12,6 +12,7 @@ import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.spark.sql.SparkSession;
@@ -39,36 +40,65 @@ final class Vending {
         Map<String, String> by(UCCredentialHadoopConfs.Builder builder) throws ApiException;
     }
 
-    private final Server server;
-    private final Map<Key, Kept> kept = new ConcurrentHashMap<>();
-
-    Vending(Server server) {
-        this.server = server;
+    private interface Request {
+        JsonNode send() throws Server.Refused;
     }
 
-    /** @param id of a table, or of the place reserved for one */
-    Map<String, String> table(String id, URI location, boolean write) throws Server.Refused {
+    private final Server server;
+    private final DeltaApi deltaApi;
+    private final Map<Key, Kept> kept = new ConcurrentHashMap<>();
+
+    Vending(Server server, DeltaApi deltaApi) {
+        this.server = server;
+        this.deltaApi = deltaApi;
+    }
+
+    /** @param name catalog, schema and table; @param entry the table, or the place reserved for it */
+    Map<String, String> table(List<String> name, Names.Entry entry, boolean write) throws Server.Refused {
         TableOperation operation = write ? TableOperation.READ_WRITE : TableOperation.READ;
-        return ask(new Key(id, operation.name()), location, "/temporary-table-credentials", "table_id",
-            builder -> builder.buildForTable(id, operation));
+        URI location = entry.path().toUri();
+        Key key = new Key(entry.id(), operation.name());
+        if (entry.isByDeltaApi()) {
+            return ask(key, location, () -> deltaApi.credentials(name, entry.id(), true),
+                builder -> builder.buildForStagingTable(entry.id(), location.toString()));
+        }
+        try {
+            return ask(key, location, () -> usual("/temporary-table-credentials", "table_id", key),
+                builder -> builder.buildForTable(entry.id(), operation));
+        } catch (Server.Refused e) {
+            if (!entry.managed() || !DeltaApi.isWanted(e)) {
+                throw e;
+            }
+            return ask(key, location, () -> deltaApi.credentials(name, null, write), builder -> builder.buildForTable(
+                name.get(0), name.get(1), name.get(2), operation, location.toString()));
+        }
     }
 
     Map<String, String> newExternalTable(URI location) throws Server.Refused {
         String url = location.toString();
-        return ask(new Key(url, "PATH_CREATE_TABLE"), location, "/temporary-path-credentials", "url",
+        Key key = new Key(url, "PATH_CREATE_TABLE");
+        return ask(key, location, () -> usual("/temporary-path-credentials", "url", key),
             builder -> builder.buildForPath(url, PathOperation.PATH_CREATE_TABLE));
     }
 
-    private Map<String, String> ask(Key key, URI location, String path, String member, Fetch fetch)
-        throws Server.Refused {
+    private JsonNode usual(String path, String member, Key key) throws Server.Refused {
+        return server.post(path, Server.JSON.createObjectNode().put(member, key.target)
+            .put("operation", key.operation));
+    }
+
+    /** Is it leave for a place in a cloud? The two APIs write that differently. */
+    private static boolean isInCloud(JsonNode reply) {
+        return reply.hasNonNull("aws_temp_credentials") || reply.hasNonNull("azure_user_delegation_sas")
+            || reply.hasNonNull("gcp_oauth_token") || !reply.path("config").isEmpty();
+    }
+
+    private Map<String, String> ask(Key key, URI location, Request request, Fetch fetch) throws Server.Refused {
         Kept before = kept.get(key);
         if (before != null && System.currentTimeMillis() < before.until) {
             return before.settings;
         }
-        JsonNode reply = server.post(path, Server.JSON.createObjectNode().put(member, key.target)
-            .put("operation", key.operation));
-        if (!reply.hasNonNull("aws_temp_credentials") && !reply.hasNonNull("azure_user_delegation_sas")
-            && !reply.hasNonNull("gcp_oauth_token")) {
+        JsonNode reply = request.send();
+        if (!isInCloud(reply)) {
             boolean byPath = !reply.hasNonNull("isthmus_file_token") || isOpen(location.getPath(),
                 !key.operation.equals("READ"));
             return byPath ? Map.of() : byGateway(key, location);
@@ -85,7 +115,8 @@ final class Vending {
         }
         address(reply.path("isthmus_storage"), settings);
         long now = System.currentTimeMillis();
-        long life = reply.hasNonNull("expiration_time") ? (reply.get("expiration_time").asLong() - now) / 2 : UNDATED_MS;
+        long until = reply.path("expiration_time").asLong(reply.path("expiration-time-ms").asLong(0));
+        long life = until > 0 ? (until - now) / 2 : UNDATED_MS;
         kept.put(key, new Kept(settings, now + life));
         return settings;
     }
