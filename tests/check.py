@@ -53,7 +53,7 @@ def ctest(preset, *arguments):
 
 
 # Each example and each page of the docs starts a Spark and a Ray of its own: after the others' are gone.
-EXAMPLES = ("python/tests/test_docs.py", "python/tests/test_examples.py")
+EXAMPLES = ("python/tests/test_docs.py", "python/tests/test_examples.py", "python/tests/test_notebooks.py")
 
 
 def pytest(*arguments):

@@ -50,7 +50,7 @@ class Step:
         return {**vars(self), "way_is": WAYS[self.way]}
 
     def lines(self, told=None):
-        """[(name, text)] of what is known. `told` ({texts: where}) are the steps before: the same texts are not told again."""
+        """[(name, text)] of what is known. What is in `told` ({texts: where}) is not told again."""
         key = (self.way, self.happens, self.better)
         if told is not None and self.where and told.setdefault(key, self.where) != self.where:
             return [("way", f"as at {told[key]}")]
@@ -60,16 +60,17 @@ class Step:
 
     def _text(self, told):
         head = f"{self.where}  {self.call}" if self.where else self.call
-        return "\n".join([head, *(textwrap.fill(text, WIDTH, initial_indent=f"    {name:9} ", subsequent_indent=" " * 14)
-                                  for name, text in self.lines(told))])
+        lines = [textwrap.fill(text, WIDTH, initial_indent=f"    {name:9} ", subsequent_indent=" " * 14)
+                 for name, text in self.lines(told)]
+        return "\n".join([head, *lines])
 
     def _html(self, told):
         return _html.box(self.call, _html.facts(self.lines(told)), note=self.where)
 
 
 class Explanation:
-    """What isthmus.explain found: `facts` ([(name, value)]) of the thing itself and `steps` (Step), one for each way its
-    data goes or may go. It prints as text and shows itself in a notebook."""
+    """What isthmus.explain found: `facts` ([(name, value)]) of the thing itself and `steps` (Step), one for each way
+    its data goes or may go. It prints as text and shows itself in a notebook."""
 
     def __init__(self, title, facts=(), steps=()):
         self.title = title
@@ -93,20 +94,22 @@ class Explanation:
 
 
 def explain(what, to=None, *, mode="append", mergeSchema=False, overwriteSchema=False, partition_by=None):
-    """Tell which way data goes: of a script (path of a .py or .ipynb file), a Spark DataFrame, a Ray Dataset, or a table
-    (name, path, isthmus.Table). Nothing is run or written; of tables the log and the catalog are read, and Spark plans.
+    """Tell which way data goes: of a script (path of a .py or .ipynb file), a Spark DataFrame, a Ray Dataset, or a
+    table (name, path, isthmus.Table). Nothing is run or written; of tables the log and the catalog are read, and Spark
+    plans.
 
     to    the table that a DataFrame or Dataset is to be written to; the further arguments are those of
           Dataset.write_databricks_table: what it would refuse is told
 
-    Returns an Explanation. Raises NotFoundError (no such script, table or schema), BadInputError (no Python; something else).
+    Returns an Explanation. Raises NotFoundError (no such script, table or schema), BadInputError (no Python, or none of
+    these things).
     """
     target = None if to is None else functools.partial(_target, to, mode, mergeSchema, overwriteSchema, partition_by)
     for fits, tell in _ENTRIES:
         if fits(what):
             return tell(what, target)
-    raise errors.BadInputError(f"explain: a {type(what).__name__} is none of the path of a script, a Spark DataFrame, a Ray "
-                               "Dataset, and the name or path of a table")
+    raise errors.BadInputError(f"explain: a {type(what).__name__} is none of the path of a script, a Spark DataFrame, "
+                               "a Ray Dataset, and the name or path of a table")
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -125,8 +128,8 @@ def cost(figure):
     asked = FIGURES[figure]
     section = _measured().get(asked.section, {})
     seconds = section.get("seconds", {})
-    ratio = next((entry["ratio"] for entry in section.get("ratios", ()) if (entry["of"], entry["to"]) == (asked.peer, asked.ours)),
-                 None)
+    ratio = next((entry["ratio"] for entry in section.get("ratios", ())
+                  if (entry["of"], entry["to"]) == (asked.peer, asked.ours)), None)
     if ratio is None:
         return ""
     ours, peer = (statistics.median(seconds[way]) for way in (asked.ours, asked.peer))
@@ -143,14 +146,14 @@ def rule_of(name):
 
 # ---- scripts ---------------------------------------------------------------------------------------------------------
 
-_RUN_ELSEWHERE = ("ray.remote", "*.map_batches", "*.map_groups", "*.flat_map", "*.map")  # they take functions to workers
+_RUN_ELSEWHERE = ("ray.remote", "*.map_batches", "*.map_groups", "*.flat_map", "*.map")  # take functions along
 _DEPTH = 6  # of variables that are followed
 _TEXTS = 20  # most values of one expression that are looked at
 
 
 class Script:
-    """The calls of a script, as far as they can be told without running it. Names are followed through imports, variables,
-    parameters and the script's own functions; where a name has several values, each of them counts."""
+    """The calls of a script, as far as they can be told without running it. Names are followed through imports,
+    variables, parameters and the script's own functions; where a name has several values, each of them counts."""
 
     def __init__(self, parts):
         self._modules = {}  # name -> what was imported under it
@@ -192,7 +195,8 @@ class Script:
             self._learn_definition(node)
 
     def _learn_definition(self, node):
-        if any(self.name(each.func if isinstance(each, ast.Call) else each) == "ray.remote" for each in node.decorator_list):
+        decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
+        if "ray.remote" in map(self.name, decorators):
             self._remote.add(node.name)
         inner = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
         self._calls_of[node.name] = {each.func.id for each in inner if isinstance(each.func, ast.Name)}
@@ -210,9 +214,9 @@ class Script:
 
     def _bind(self, target, value):
         if isinstance(target, (ast.Tuple, ast.List)):
-            values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts) else None
+            pairs = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts)
             for i, each in enumerate(target.elts):
-                self._bind(each, values[i] if values else value)
+                self._bind(each, value.elts[i] if pairs else value)
         elif isinstance(target, (ast.Name, ast.Attribute)) and value is not None:
             self._values.setdefault(ast.unparse(target), []).append(value)
 
@@ -221,8 +225,7 @@ class Script:
         function = node.func
         while isinstance(function, ast.Attribute) and function.attr in ("remote", "options"):
             function = function.value.func if isinstance(function.value, ast.Call) else function.value
-        if self.name(node.func) in ("ray.remote",) or any(map(functools.partial(fnmatch.fnmatchcase, self.name(node.func)),
-                                                              _RUN_ELSEWHERE)):
+        if _any(_RUN_ELSEWHERE, [self.name(node)]):
             self._remote |= {each.id for each in node.args if isinstance(each, ast.Name) and each.id in self._calls_of}
         definition = self._functions.get(getattr(function, "id", None))
         if definition is None:
@@ -366,6 +369,9 @@ def _calls_in(tree, scope=()):
         yield from _calls_in(node, (*scope, node.name) if inside else scope)
 
 
+_OTHER_LANGUAGE = re.compile(r"\s*%%(?!(capture|time|timeit|prun)\b)")  # the magics whose cells are Python
+
+
 def _parts(path):
     """[(label, Python source)]: one, or the cells of a notebook."""
     try:
@@ -378,9 +384,11 @@ def _parts(path):
     try:
         cells = json.loads(text)["cells"]
         code = [(i, "".join(cell["source"])) for i, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
+        code = [(i, source) for i, source in code if not _OTHER_LANGUAGE.match(source)]
     except (ValueError, KeyError, TypeError):
         raise errors.BadInputError(f"{path} is not a notebook of nbformat 4") from None
-    return [(f"{path.name}[{i}]", re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)) for i, source in code]
+    magic = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
+    return [(f"{path.name}[{i}]", magic.sub(r"\1pass", source)) for i, source in code]
 
 
 def _script(path, target):
@@ -392,17 +400,6 @@ def _script(path, target):
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
-
-
-def _size(bytes):
-    """Bytes for people."""
-    if bytes is None:
-        return None
-    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    unit = 0
-    while bytes >= 1024 and unit < len(units) - 1:
-        bytes, unit = bytes / 1024, unit + 1
-    return f"{bytes:,.0f} {units[unit]}" if unit == 0 else f"{bytes:,.1f} {units[unit]}"
 
 
 def _count(number, word):
@@ -428,13 +425,14 @@ def _credentials(place, store):
 def _commits(store):
     if store.committer == native.ffi.NULL:
         return "by the storage: the first to put the version's file has it"
-    return "by the catalog (the table is catalog-managed): the commit is staged, ratified by the catalog, then published"
+    return "by the catalog (the table is catalog-managed): the commit is staged, ratified, then published"
 
 
 def policies_of(info):
     """What keeps a table's files from being handed out: ["row filter f", "mask of column c"]."""
-    found = [f"row filter {info['row_filter'].get('function_name', '')}".strip()] if (info or {}).get("row_filter") else []
-    return found + [f"mask of column {column['name']}" for column in (info or {}).get("columns") or () if column.get("mask")]
+    info = info or {}
+    found = [f"row filter {info['row_filter'].get('function_name', '')}".strip()] if info.get("row_filter") else []
+    return found + [f"mask of column {each['name']}" for each in info.get("columns") or () if each.get("mask")]
 
 
 def _table(table, target):
@@ -446,18 +444,21 @@ def _table(table, target):
         sql = f'isthmus.read_sql("SELECT * FROM {label}")'
         return Explanation(f"Table {label}", facts, [Step.of_rule(rule_of("isthmus.read_sql"), sql)])
     with place.open("read") as store, native.Snapshot(store) as now:
-        facts = [("location", store.uri), ("version", now.version), *_contents(now), ("credentials", _credentials(place, store)),
-                 ("commits", _commits(store))]
+        facts = [("location", store.uri), ("version", now.version), *_contents(now), *_access(place, store)]
     quoted = json.dumps(label)
+    write = Step.of_rule(rule_of("x.write_databricks_table"), f"ds.write_databricks_table({quoted})")
     return Explanation(f"Table {label}", facts, [
-        Step.of_rule(rule_of("isthmus.read_delta"), f"isthmus.read_delta({quoted})"),
-        *([Step.of_rule(rule_of("x.write_databricks_table"), f"ds.write_databricks_table({quoted})")] if place.name else []),
-        Step.of_rule(_in_tasks("isthmus.write_deltalake"), f"isthmus.write_deltalake({quoted}, rows) in each of many tasks")])
+        Step.of_rule(rule_of("isthmus.read_delta"), f"isthmus.read_delta({quoted})"), *([write] if place.name else []),
+        Step.of_rule(_in_tasks("isthmus.write_deltalake"), f"isthmus.write_deltalake({quoted}, rows) in many tasks")])
+
+
+def _access(place, store):
+    return [("credentials", _credentials(place, store)), ("commits", _commits(store))]
 
 
 def _contents(now):
     rows = "rows unknown" if now.rows is None else _count(now.rows, "row")
-    return [("holds", f"{rows} in {_count(now.file_count, 'file')}, {_size(now.size_bytes)}"),
+    return [("holds", f"{rows} in {_count(now.file_count, 'file')}, {_html.size(now.size_bytes)}"),
             ("partitioned by", ", ".join(now.partition_columns))]
 
 
@@ -477,25 +478,25 @@ def _target(to, mode, merge_schema, overwrite_schema, partition_by, schema):
     step = Step.of_rule(rule_of("x.write_databricks_table"), f"ds.write_databricks_table({json.dumps(place.label)}, "
                                                              f"mode={json.dumps(mode)})")
     if place.name is not None and place.info is None:
-        return [("table", f"{place.name}, new: managed by the catalog, which gives it a place and credentials to write there"),
+        return [("table", f"{place.name}, new: managed by the catalog, which gives place and credentials"),
                 ("commits", "by the storage, unless the table is asked to be catalog-managed")], step
     try:
         store = place.open("read" if place.name is None else "write")
     except errors.WriteCredentialsError as error:
         return [("table", place.label), ("credentials", f"refused: {error.args[0]}")], Step(
-            step.call, "staged", "The rows are staged as Parquet and the process's Spark session inserts them; without one "
-            "the write is refused before anything runs.")
+            step.call, "staged", "The rows are staged as Parquet and the process's Spark session inserts them; without "
+            "one the write is refused before anything runs.")
     with store:
         try:
             with native.Snapshot(store) as now:
                 facts = [("table", f"{place.label} at version {now.version}"), *_contents(now),
-                         ("credentials", _credentials(place, store)), ("commits", _commits(store)),
+                         *_access(place, store),
                          ("schema", _fit(store, now, schema, overwrite_schema, dict(
                              mode=mode, merge_schema=merge_schema, overwrite_schema=overwrite_schema,
                              partition_by=[partition_by] if isinstance(partition_by, str) else partition_by,
                              table_name=place.name)))]
         except errors.NotFoundError:
-            facts = [("table", f"{place.label}, new"), ("credentials", _credentials(place, store)), ("commits", _commits(store))]
+            facts = [("table", f"{place.label}, new"), *_access(place, store)]
     return facts, step
 
 
@@ -538,13 +539,14 @@ def _dataset(dataset, target):
     facts = [("plan", " -> ".join(_operators(dag))),
              ("comes from", ", ".join(f"{each.name}{'' if each.version is None else f' version {each.version}'}"
                                       for each in ray.inputs_of(dataset))),
-             ("rows", None if known.num_rows is None else f"{known.num_rows:,}"), ("in memory", _size(known.size_bytes)),
+             ("rows", None if known.num_rows is None else f"{known.num_rows:,}"),
+             ("in memory", _html.size(known.size_bytes)),
              ("columns", _columns(schema) or "not known before it runs"),
              ("is written by", f"about {tasks}" if tasks else "each read task writes what it read" if size is None else
               "tasks of about 128 MiB in memory")]
     more, step = target(schema) if target else ([], Step.of_rule(rule_of("x.write_databricks_table"),
                                                                  "ds.write_databricks_table(name)"))
-    return Explanation(repr(dataset).partition("(")[0], [*facts, *more], [
+    return Explanation("Ray Dataset", [*facts, *more], [
         step, *([] if target else [Step.of_rule(rule_of("x.to_spark"), "ds.to_spark(spark)")])])
 
 
@@ -593,9 +595,9 @@ class Plan:
     def is_scan(self):
         """Only columns and rows of one table are picked: nothing is computed."""
         nodes = [re.sub(r"^[ :|+\-*]*", "", line) for line in self._lines]
-        return bool(nodes) and all(re.match(r"(Project|Filter|Relation|RelationV2)\b", node) for node in nodes) and not any(
-            node.startswith("Project") and " AS " in node for node in nodes) and sum(
-                node.startswith("Relation") for node in nodes) == 1
+        return (sum(node.startswith("Relation") for node in nodes) == 1
+                and all(re.match(r"(Project|Filter|Relation|RelationV2)\b", node) for node in nodes)
+                and not any(node.startswith("Project") and " AS " in node for node in nodes))
 
 
 def _spark_bytes(line):
@@ -629,18 +631,17 @@ def _dataframe(df, target):
                                  for each in inputs)),
              ("columns", _columns(schema)), ("refused", refused),
              ("size", None if plan.bytes is None else "at most " + ", ".join(filter(None, [
-                 _size(plan.bytes), _count(plan.rows, "row")])) + ", by Spark's optimizer"),
+                 _html.size(plan.bytes), _count(plan.rows, "row")])) + ", by Spark's optimizer"),
              ("partitions", None if plan.partitions is None else f"up to {plan.partitions:,}"),
              ("blocks in Ray", f"about {ray.block_count(chunks, plan.bytes or 0):,}"),
-             ("leaves Spark by", "the executors' JVM (ChunkWriter)" if in_jvm else "Spark's Python workers (mapInArrow)"),
+             ("leaves Spark by", "the executors' JVM (ChunkWriter)" if in_jvm else "its Python workers (mapInArrow)"),
              ("memory", _daemon_memory()),
-             ("survives", "the loss of executors: rows that were put are the daemon's. A daemon that ends takes them along"),
-             ("left behind", "nothing by tasks that failed, were retried or ran twice: chunks that Spark did not take are "
-                             "freed")]
+             ("survives", "the loss of executors: rows that were put are the daemon's, and go when the daemon goes"),
+             ("left behind", "nothing by tasks that failed or ran twice: chunks that Spark did not take are freed")]
     step = Step.of_rule(rule_of("ray.data.from_spark"), "ray.data.from_spark(df)")
     if plan.is_scan and len(inputs) == 1 and _is_delta(inputs[0]):
-        step.better = (f"it is a plain scan of one table: isthmus.read_delta({json.dumps(inputs[0].name)}, columns=..., "
-                       "filter=...) reads its files in Ray's workers, without Spark")
+        step.better = (f"it is a plain scan of one table: isthmus.read_delta({json.dumps(inputs[0].name)}, "
+                       "columns=..., filter=...) reads its files in Ray's workers, without Spark")
     more, write = target(schema) if target else ([], None)
     return Explanation("Spark DataFrame", [*facts, *more], [step, write] if write else [step])
 
@@ -659,8 +660,8 @@ def _daemon_memory():
         counters = native.client(path).counters()
     except errors.IsthmusError:
         return f"no node daemon answers at {path}: isthmus.start() starts one"
-    return (f"of the node daemon at {path}: {_size(counters['memory_used'])} of {_size(counters['memory_limit'])} in use; "
-            "what does not fit goes to its disk")
+    used, limit = (_html.size(counters[name]) for name in ("memory_used", "memory_limit"))
+    return f"of the node daemon at {path}: {used} of {limit} in use; what does not fit goes to its disk"
 
 
 # ---- entries ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What isthmus.explain knows: a table of calls, and for each what happens to the data under `isthmus run`.
 
-Nothing is decided here. isthmus/advice.py reads a script, asks for each call which rule fits it first, and tells its texts.
-A new pattern is a new entry.
+Nothing is decided here. isthmus/advice.py reads a script, asks for each call which rule fits it first, and tells its
+texts. A new pattern is a new entry.
 """
 
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ LOCATION = r"[/:]"
 class Rule:
     """One kind of call. A rule fits where all of its conditions do.
 
-    calls     patterns (fnmatch) of the call's full name: imports are resolved, the calls before it in a chain are written
-              "()": "*.read.format().load"
+    calls     patterns (fnmatch) of the call's full name: imports are resolved, calls before it in a chain
+              are written "()": "*.read.format().load"
     way       a key of WAYS
     happens   what Isthmus does there
     watch     what to look out for
@@ -90,12 +90,12 @@ _RAY_READS = tuple(f"ray.data.read_{what}" for what in ("parquet", "csv", "json"
                                                         "numpy", "avro", "tfrecords", "webdataset", "audio", "videos"))
 _SPARK_READS = ("*.read.parquet", "*.read.csv", "*.read.json", "*.read.text", "*.read.*.load")
 _FILE_CALLS = ("open", "io.open", "*.to_csv", "*.to_parquet", "*.to_json", "*.to_pickle", "*.to_feather", "*.savefig",
-               "pandas.read_*", "os.makedirs", "os.mkdir", "os.listdir", "os.scandir", "os.walk", "os.remove", "os.rename",
-               "os.stat", "os.path.exists", "os.path.isfile", "os.path.isdir", "glob.*", "shutil.*", "pathlib.Path",
-               "torch.save", "torch.load", "joblib.dump", "joblib.load", "numpy.save", "numpy.load")
+               "pandas.read_*", "os.makedirs", "os.mkdir", "os.listdir", "os.scandir", "os.walk", "os.remove",
+               "os.rename", "os.stat", "os.path.exists", "os.path.isfile", "os.path.isdir", "glob.*", "shutil.*",
+               "pathlib.Path", "torch.save", "torch.load", "joblib.dump", "joblib.load", "numpy.save", "numpy.load")
 _DELTA_RS = ("deltalake.write_deltalake", "deltalake.*.write_deltalake")
-_MERGED = ("Each task writes its own file; the node's daemon merges the commits that wait at the same time into one version. "
-           "Every call succeeds or fails by itself, and a task that Ray runs again doubles nothing.")
+_MERGED = ("Each task writes its own file; the node's daemon merges the commits that wait at the same time into one "
+           "version. Every call succeeds or fails by itself, and a task that Ray runs again doubles nothing.")
 _MANY = ("mode=\"append\" is what merges: calls that overwrite conflict with each other",
          "each call leaves a small file; isthmus.gather writes few large ones")
 _IN_EXECUTORS = "Ray's nodes start inside Spark's executors, on the same machines."
@@ -104,8 +104,8 @@ _SHARED = ("Spark and Ray share cores and memory there; a Spark with no core lef
 RULES = (
     # ---- Spark to Ray
     Rule(("ray.data.from_spark", "isthmus.ray.from_spark"), "exchange",
-         "Spark computes the DataFrame now, once; its executors put Arrow chunks into the node daemon's memory and Ray's "
-         "tasks map them. Nothing is written to storage.",
+         "Spark computes the DataFrame now, once; its executors put Arrow chunks into the node daemon's memory and "
+         "Ray's tasks map them. Nothing is written to storage.",
          ("Spark and Ray share the node: chunks are read where they were made",
           "the rows stay in memory (beyond the daemon's limit on its disk) as long as the Dataset is in use"),
          figure="from_spark"),
@@ -129,14 +129,14 @@ RULES = (
          comes=("ray.get", "*.to_pandas", "*.take_all", "*.take", "*.to_arrow_refs", "*.to_pandas_refs")),
     # ---- Ray to tables
     Rule(("*.write_databricks_table",), "workers",
-         "Ray's workers write Parquet files with statistics into the table's storage, with credentials that the catalog "
-         "gives for this table alone; the driver commits them as one version. Readers see all rows or none.",
+         "Ray's workers write Parquet files with statistics into the table's storage, with credentials that the "
+         "catalog gives for this table alone; the driver commits them as one version. Readers see all rows or none.",
          ("columns that the table does not have are an error before anything runs; mergeSchema=True adds them",
-          "where the catalog gives no write credentials, rows are staged as Parquet and Spark inserts them; a warning says "
-          "so"),
+          "where the catalog gives no write credentials, rows are staged as Parquet and Spark inserts them; a warning "
+          "says so"),
          figure="write_table"),
     Rule(("*.write_delta",), "ray",
-         "Ray's own Delta writer: paths only, no names of the catalog and no grants, and files without Isthmus' statistics.",
+         "Ray's own Delta writer: paths only, no names of the catalog and no grants.",
          better="ds.write_databricks_table(name), which also leaves lineage", figure="write_table", beside=("ray.*",)),
     Rule(_SPARK_READS, "staged",
          "Spark lists and reads again the files that the script wrote before.",
@@ -145,15 +145,16 @@ RULES = (
          "isthmus.gather(prefix, name), one commit", "write_staged",
          beside=("*.write_parquet", "*.write_csv", "*.write_json")),
     Rule(_SPARK_READS, "staged",
-         "Spark lists the parts that tasks wrote and reads them; dbfs:/... of Spark and /dbfs/... of the tasks are one place.",
+         "Spark lists the parts that tasks wrote and reads them: dbfs:/... of Spark is /dbfs/... of the tasks.",
          ("inferSchema reads everything twice, and types are those of the text",),
          "isthmus.gather(prefix, name): the parts as one commit, memory does not grow with them",
          beside=("*.to_csv", "*.to_parquet", "*.to_json")),
-    Rule(_SPARK_READS, "volume", "Spark reads the files of the volume, with credentials from the catalog.", text=VOLUMES),
+    Rule(_SPARK_READS, "volume", "Spark reads the files of the volume, with credentials from the catalog.",
+         text=VOLUMES),
     Rule(_RAY_WRITES, "volume",
          "Ray's workers write one file for each block into the volume; the path means the same to Spark and Python.",
-         ("nothing is atomic: readers see parts of a job that is running or has failed", "files of a task that ran twice "
-          "may be there twice"),
+         ("nothing is atomic: readers see parts of a job that is running or has failed",
+          "files of a task that ran twice may be there twice"),
          "for rows, ds.write_databricks_table(name); for images, models and the like this is the way", text=VOLUMES),
     Rule(_RAY_WRITES, "ray",
          "Ray's workers write files there, unchanged by Isthmus.",
@@ -165,23 +166,23 @@ RULES = (
          "A path or URI stays delta-rs': each call writes a file and commits by itself.",
          ("many at once collide: calls fail after their retries, and each has to be caught and repeated",
           "a task that Ray runs again appends its rows again"),
-         "a name (write_deltalake(\"schema.table\", ...)), or isthmus.write_deltalake, which takes paths, too", "appends",
-         within="remote", text=LOCATION),
+         "a name (write_deltalake(\"schema.table\", ...)), or isthmus.write_deltalake, which takes paths, too",
+         "appends", within="remote", text=LOCATION),
     Rule(_DELTA_RS, "delta-rs",
          "A path or URI stays delta-rs'; it writes and commits in this process.", text=LOCATION),
     Rule(_DELTA_RS, "group", _MERGED, ("a path or URI in place of the name would stay delta-rs', and collide", *_MANY),
          figure="appends", within="remote"),
     Rule(("isthmus.write_deltalake",), "group", _MERGED, _MANY, figure="appends", within="remote"),
     Rule((*_DELTA_RS, "isthmus.write_deltalake"), "one",
-         "The rows are written as files and committed as one version; a stream of batches does not have to fit into memory.",
+         "The rows are written as files and committed as one version; a stream of batches need not fit into memory.",
          ("a name is a table of the catalog: its grants and its credentials",)),
     Rule(("isthmus.gather",), "workers",
-         "The parts are read and written again as the table's files, in one commit; inside a Ray cluster by its workers.",
+         "The parts become the table's files, in one commit; inside a Ray cluster its workers do it.",
          ("parts that lack a column get nulls; a part that does not fit is named, and nothing is written",)),
     # ---- tables to Ray
     Rule(("deltaray.read_delta", "isthmus.read_delta"), "direct",
-         "The log is read once; Ray's tasks read the Parquet files side by side, with deletion vectors and column mapping "
-         "applied.",
+         "The log is read once; Ray's tasks read the Parquet files side by side, with deletion vectors and column "
+         "mapping applied.",
          ("columns= and filter= leave out columns and whole files",
           "a table with a row filter or masks gives its files to nobody: isthmus.read_sql reads it")),
     Rule(("ray.data.read_delta", "ray.data.read_unity_catalog"), "direct",
@@ -189,7 +190,7 @@ RULES = (
          better="isthmus.read_delta(name_or_path): deletion vectors, files left out by filter, credentials that renew "
                 "themselves"),
     Rule(("ray.data.read_databricks_tables",), "sql",
-         "Ray's own client: the statement runs on the warehouse under the grants of the token, workers fetch the chunks.",
+         "Ray's own client: the statement runs on the warehouse under the grants of the token; workers fetch chunks.",
          ("DATABRICKS_HOST and DATABRICKS_TOKEN say where",),
          "isthmus.read_databricks_tables, with the same arguments: compressed chunks, downloads that break go on"),
     Rule(("isthmus.read_databricks_tables", "isthmus.read_sql"), "sql",
@@ -211,7 +212,8 @@ RULES = (
     Rule(("*.saveAsTable", "*.insertInto", "*.writeTo().*"), "spark",
          "Spark's executors write the files; the catalog gives credentials, knows the name and records lineage.",
          ("mode(\"overwrite\") by many at once: the last one wins",), within="remote"),
-    Rule(("*.saveAsTable", "*.insertInto", "*.writeTo().append", "*.writeTo().create*", "*.writeTo().overwrite*"), "spark",
+    Rule(("*.saveAsTable", "*.insertInto", "*.writeTo().append", "*.writeTo().create*", "*.writeTo().overwrite*"),
+         "spark",
          "Spark's executors write the files; the catalog gives credentials, knows the name and records lineage."),
     Rule(("ray.util.spark.setup_ray_cluster",), "script", _IN_EXECUTORS, _SHARED,
          "isthmus.setup_ray_cluster: sizes that are not given come from what Spark has"),
@@ -228,8 +230,9 @@ RULES = (
          "for rows, isthmus.write_deltalake(name, rows) in each task, or isthmus.gather(prefix, name) at the end",
          within="remote", text=VOLUMES),
     Rule(_FILE_CALLS, "volume",
-         "Python's file calls reach the volume where /dbfs and /Volumes are not mounted; the catalog checks the grants.",
-         ("C code that opens files by itself does not see them", "files are written anew, not appended to"), text=VOLUMES),
+         "Python's file calls reach the volume where /dbfs and /Volumes are not mounted, under the catalog's grants.",
+         ("C code that opens files by itself does not see them", "files are written anew, not appended to"),
+         text=VOLUMES),
     Rule(("*dbutils.fs.mount*", "*dbutils.fs.unmount", "*dbutils.fs.refreshMounts"), "none",
          "There are no mounts.", better="a volume over the location: catalog.create_volume(name, location)"),
     Rule(("*dbutils.fs.*",), "volume", "Files of volumes, of dbfs:/ and of this machine (file:/)."),
@@ -238,7 +241,7 @@ RULES = (
     Rule(("*dbutils.widgets.*",), "script", "Values are the script's arguments: --name value."),
     Rule(("*dbutils.notebook.entry_point.*", "*dbutils.notebook.getContext*"), "catalog",
          "Address and token of the catalog's server.", ("the token is not shown by print()",)),
-    Rule(("*dbutils.notebook.run",), "none", "There are no notebooks to run.", better="import the other file, or subprocess "
-         "with `isthmus run`"),
+    Rule(("*dbutils.notebook.run",), "none", "There are no notebooks to run.",
+         better="import the other file, or subprocess with `isthmus run`"),
     Rule(("*dbutils.library.*",), "none", "Libraries are those of the Python environment.", better="pip install"),
 )

@@ -7,7 +7,7 @@ import re
 import threading
 import urllib.parse
 
-from isthmus import errors, native
+from isthmus import _html, errors, native
 from isthmus._native import ffi, lib
 from isthmus.native import _c
 
@@ -41,6 +41,25 @@ class Info(dict):
         what = [str(self[key]) for key in ("table_type", "data_source_format", "volume_type", "status") if self.get(key)]
         place = next((self[key] for key in ("storage_location", "url", "storage_root", "source") if self.get(key)), None)
         return f"<{' '.join([name, *what] + ([f'at {place}'] if place else []))}>"
+
+    def _repr_html_(self):
+        pairs = [(title, value(self)) for title, value, _ in _SHOWN[1:]]
+        pairs += [("property", f"{key} = {value}") for key, value in sorted((self.get("properties") or {}).items())]
+        columns = [(column.get("name"), column.get("type_text"), column.get("comment") or "")
+                   for column in self.get("columns") or ()]
+        return _html.box(_SHOWN[0][1](self), _html.facts([pair for pair in pairs if pair[1] not in (None, "")]),
+                         _html.rows(("column", "type", "comment"), columns) if columns else "")
+
+
+def _first(*keys):
+    return lambda info: next((info[key] for key in keys if info.get(key)), None), False
+
+
+# What a notebook shows of an object. Members are named one by one: others may not be for everybody's eyes.
+_SHOWN = (("name", *_first("full_name", "name", "version")), ("type", *_first("table_type", "volume_type")),
+          ("format", *_first("data_source_format")), ("status", *_first("status")), ("comment", *_first("comment")),
+          ("owner", *_first("owner")), ("location", *_first("storage_location", "url", "storage_root", "source")),
+          ("updated", lambda info: _html.moment(info.get("updated_at") or info.get("created_at")), False))
 
 
 class Credentials(native.Handle):
@@ -90,6 +109,16 @@ class Catalog(native.Handle):
     def __repr__(self):
         return f"<Catalog {self.uri}>" if self._pointer else "<Catalog, closed>"
 
+    def _repr_html_(self):
+        """The catalogs that this principal sees; of a server that does not answer, its address."""
+        if not self._pointer:
+            return _html.box("Catalog, closed")
+        try:
+            shown = self.list_catalogs()._repr_html_()
+        except errors.IsthmusError as error:
+            shown = _html.note(error)
+        return _html.box(f"Catalog server {self.uri}", shown)
+
     def _ask(self, function, *args):
         return Info(json.loads(native.text(function, self.pointer, *args)))
 
@@ -114,7 +143,7 @@ class Catalog(native.Handle):
             found += map(Info, page.get(_MEMBERS.get(kind) or f"{kind}s") or [])
             token = page.get("next_page_token")
             if not token:
-                return found
+                return _html.Listing(found, _SHOWN, f"{kind}s of {parent}" if parent else f"{kind}s")
 
     # ---- catalogs, schemas, tables
 

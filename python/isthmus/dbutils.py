@@ -17,10 +17,13 @@ import pathlib
 import shutil
 import sys
 
-from isthmus import catalog, errors
+from isthmus import _html, catalog, errors, progress
 from isthmus.catalog import _quote
 
 FileInfo = collections.namedtuple("FileInfo", "path name size modificationTime")
+_FILES = (("name", lambda file: file.name, False),
+          ("size", lambda file: None if file.name.endswith("/") else _html.size(file.size), True),
+          ("changed", lambda file: _html.moment(file.modificationTime) if file.modificationTime else None, False))
 SecretMetadata = collections.namedtuple("SecretMetadata", "key")
 SecretScope = collections.namedtuple("SecretScope", "name")
 _PAGES = {"fs": "ls cp mv rm mkdirs head put", "secrets": "get getBytes list listScopes",
@@ -55,19 +58,22 @@ class Files:
 
     def ls(self, dir):
         place, files = _resolve(dir)
-        return [FileInfo(_shown(entry, files), os.path.basename(entry["name"]) + "/" * (entry["type"] == "directory"),
-                         entry["size"] or 0, round((entry.get("mtime") or 0) * 1000))
-                for entry in sorted(files.ls(place, detail=True), key=lambda entry: entry["name"])]
+        found = [FileInfo(_shown(entry, files), os.path.basename(entry["name"]) + "/" * (entry["type"] == "directory"),
+                          entry["size"] or 0, round((entry.get("mtime") or 0) * 1000))
+                 for entry in sorted(files.ls(place, detail=True), key=lambda entry: entry["name"])]
+        return _html.Listing(found, _FILES, str(dir))
 
     def cp(self, from_, to, recurse=False):
         (source, files), (target, others) = _resolve(from_), _resolve(to)
-        if files.isdir(source):
-            if not recurse:
-                raise IsADirectoryError(f"{from_} is a folder; say recurse=True")
-            for path in files.find(source):
-                _copy(files, path, others, target + path[len(source):])
-        else:
-            _copy(files, source, others, f"{target}/{os.path.basename(source)}" if others.isdir(target) else target)
+        with progress.bar(f"cp {from_}") as bar:
+            if files.isdir(source):
+                if not recurse:
+                    raise IsADirectoryError(f"{from_} is a folder; say recurse=True")
+                for path in files.find(source):
+                    _copy(files, path, others, target + path[len(source):], bar)
+            else:
+                inside = others.isdir(target)
+                _copy(files, source, others, f"{target}/{os.path.basename(source)}" if inside else target, bar)
         return True
 
     def mv(self, from_, to, recurse=False):
@@ -122,10 +128,12 @@ def _shown(entry, files):
     return scheme + entry["name"] + "/" * (entry["type"] == "directory")
 
 
-def _copy(files, source, others, target):
+def _copy(files, source, others, target, bar):
     others.makedirs(os.path.dirname(target), exist_ok=True)
     with files.open(source, "rb") as reader, others.open(target, "wb") as writer:
-        shutil.copyfileobj(reader, writer, 8 << 20)
+        while data := reader.read(8 << 20):
+            writer.write(data)
+            bar.add(bytes=len(data))
 
 
 # ---- secrets ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import datetime
 import threading
 import uuid
 
-from isthmus import errors, native, openlineage
+from isthmus import _html, errors, native, openlineage, progress
 from isthmus.catalog import locate
 
 CREATE_ATTEMPTS = 10
@@ -46,10 +46,14 @@ class Table:
     def history(self, limit=None):
         """Newest first: one dict for each version, as its commit tells."""
         with _naming(self.place):
-            return self._store.history(limit)
+            return _html.Listing(self._store.history(limit), _HISTORY, f"versions of {self.place.label}")
 
     def __arrow_c_stream__(self, requested_schema=None):
         return self.snapshot().__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self):
+        with self.snapshot() as now:
+            return _html.delta(now.describe(), self.place.label)
 
     def __repr__(self):
         with self.snapshot() as now:
@@ -67,6 +71,24 @@ class Table:
 
 def _time(ms):
     return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _metric(*names):
+    """The first of these that a commit tells among its metrics."""
+    def value(commit):
+        metrics = commit.get("operationMetrics") or {}
+        found = next((str(metrics[name]) for name in names if name in metrics), "")
+        return f"{int(found):,}" if found.isdigit() else found
+
+    return value
+
+
+_HISTORY = (("version", lambda commit: commit.get("version"), True),
+            ("time", lambda commit: _html.moment(commit.get("timestamp")), False),
+            ("operation", lambda commit: commit.get("operation"), False),
+            ("by", lambda commit: commit.get("engineInfo"), False),
+            ("rows", _metric("numOutputRows"), True), ("files", _metric("numFiles", "numAddedFiles"), True),
+            ("bytes", _metric("numOutputBytes", "numAddedBytes"), True))
 
 
 class _naming:
@@ -130,8 +152,8 @@ def write_deltalake(table_or_uri, data, *, partition_by=None, mode="append", nam
                    partition_by=[partition_by] if isinstance(partition_by, str) else partition_by,
                    properties=configuration, table_name=place.name or name, app_id=app_id, engine=engine,
                    target_file_bytes=target_file_size or 0)
-    with _naming(place):
-        result = write_rows(place, reader, app_id, options)
+    with _naming(place), progress.bar(f"write {place.label}") as bar:
+        result = write_rows(place, bar.counted(reader), app_id, options)
     if not result.already:
         openlineage.post(engine, outputs=[openlineage.Dataset(place.label, result.version, result.rows, result.bytes)])
     return result
@@ -252,7 +274,7 @@ def _task_key(table):
     import sys
 
     ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
+    if ray is None or openlineage.worker_task() is None:
         return None
     context = ray.get_runtime_context()
     task = context.get_task_id()

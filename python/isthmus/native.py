@@ -20,7 +20,7 @@ import weakref
 
 import pyarrow as pa
 
-from isthmus import errors
+from isthmus import _html, errors
 from isthmus._native import ffi, lib
 
 _ERRORS = {
@@ -468,6 +468,10 @@ class Snapshot(Handle):
 
     def __arrow_c_stream__(self, requested_schema=None):
         return self.scan().__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self):
+        told = self.describe()
+        return _html.delta(told, told.get("name") or self.uri)
 
     def __repr__(self):
         rows = "?" if self.rows is None else f"{self.rows:,}"

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import Optional
 
-from isthmus import catalog, errors, native
+from isthmus import catalog, errors, native, progress
 from isthmus._native import ffi, lib
 from isthmus.native import _c
 
@@ -44,14 +44,18 @@ class Dataset:
 def worker_task():
     """The name of the Ray task that this code runs in; None outside of Ray's workers."""
     ray = sys.modules.get("ray")
-    return ray.get_runtime_context().get_task_name() if ray is not None and ray.is_initialized() else None
+    if ray is None or not ray.is_initialized() or ray.get_runtime_context().worker.mode != ray.WORKER_MODE:
+        return None
+    return ray.get_runtime_context().get_task_name()
 
 
 def job_name():
-    """The Ray task or the script that runs; "python" without one."""
+    """The Ray task, notebook or script that runs; "python" without one."""
     task = worker_task()
     if task:
         return task
+    if progress.in_notebook():
+        return os.path.basename(os.environ.get("JPY_SESSION_NAME", "notebook"))  # which Jupyter's server sets
     return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"
 
 

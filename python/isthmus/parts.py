@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.fs
 
-from isthmus import delta, errors, fs
+from isthmus import delta, errors, fs, progress
 from isthmus.catalog import locate
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet",
@@ -45,9 +45,16 @@ def gather(prefix, table, *, format=None, mode="append", schema=None, schema_mod
     options = dict(mode=mode, partition_by=partition_by)
     if "ray" in sys.modules and sys.modules["ray"].is_initialized() and locate(table, missing_ok=True).name:
         return _by_workers(pieces, [info.size for info in found], dataset.schema, table, schema_mode, options)
-    rows = pa.RecordBatchReader.from_batches(
-        dataset.schema, (batch for read in pieces for rows in read() for batch in rows.to_batches()))
-    return delta.write_deltalake(table, rows, schema_mode=schema_mode, app_id=app_id, **options)
+    with progress.bar(f"gather {prefix}", total=len(pieces)) as bar:
+        rows = pa.RecordBatchReader.from_batches(dataset.schema, bar.counted(_batches(pieces, bar)))
+        return delta.write_deltalake(table, rows, schema_mode=schema_mode, app_id=app_id, **options)
+
+
+def _batches(pieces, bar):
+    for read in pieces:
+        for rows in read():
+            yield from rows.to_batches()
+        bar.step()
 
 
 def find_parts(prefix):

@@ -30,7 +30,7 @@ from ray.data.datasource import ReadTask
 from ray.data.datasource.datasink import Datasink
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list, _internal_kv_put
 
-from isthmus import catalog, delta, errors, fs, native, openlineage
+from isthmus import catalog, delta, errors, fs, native, openlineage, progress
 from isthmus.ray_columns import columns_of
 
 logger = logging.getLogger("isthmus")
@@ -376,7 +376,9 @@ def write_databricks_table(self, name, *, mode="append", mergeSchema=False, over
     try:
         if schema is not None:
             sink.on_write_start(schema)  # known without executing anything: so are its errors
-        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+        with progress.beside_ray(f"write {place.name}") as bar:
+            self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+            bar.add(sink.result.rows or 0, sink.result.bytes)
     except Exception as error:
         told = _told(error)
         if isinstance(told, errors.WriteCredentialsError) and _spark_session():

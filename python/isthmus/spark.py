@@ -22,7 +22,7 @@ import weakref
 
 import pyarrow as pa
 
-from isthmus import errors, native, openlineage, services
+from isthmus import errors, native, openlineage, progress, services
 
 CHUNK_BYTES = 128 << 20
 BATCH_ROWS = 100_000
@@ -137,7 +137,9 @@ def to_dataset(df, override_num_blocks=None):
     schema = arrow_schema(df)
     inputs = inputs_of(df)
     lease = Lease.create()
-    chunks = put(df, lease)
+    with progress.of_spark("from_spark", df.sparkSession) as bar:
+        chunks = put(df, lease)
+        bar.add(rows=sum(rows for _, rows, _ in chunks), bytes=sum(size for _, _, size in chunks))
     pieces = [isthmus_ray.Piece(rows, size, functools.partial(read_chunk, lease.socket_path, chunk, schema.names))
               for chunk, rows, size in chunks]
     openlineage.post("spark", inputs=inputs)

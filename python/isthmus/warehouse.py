@@ -7,11 +7,14 @@
 The server records what a statement read and wrote, and keeps a history of statements.
 """
 
+import contextlib
 import datetime
 import decimal
 import functools
 
-from isthmus import errors, native
+import pyarrow as pa
+
+from isthmus import _html, errors, native, progress
 from isthmus.catalog import Catalog
 
 INT_MAX = 2**31 - 1
@@ -34,7 +37,15 @@ class Result:
         return self._statement.read()
 
     def to_arrow(self):
-        return self.reader().read_all()
+        with progress.bar("result") as bar:
+            return bar.counted(self.reader()).read_all()
+
+    def head(self, rows=10):
+        """The first rows as a pyarrow Table; no more than one chunk is fetched for them."""
+        for task, *_ in self._statement.tasks()[:1]:
+            with contextlib.closing(_batches_of(task)) as batches:
+                return pa.Table.from_batches(_first_rows(batches, rows), self.schema)
+        return self.schema.empty_table()
 
     def to_pandas(self):
         return self.to_arrow().to_pandas()
@@ -45,9 +56,41 @@ class Result:
     def __arrow_c_stream__(self, requested_schema=None):
         return self.reader().__arrow_c_stream__(requested_schema)
 
+    def _repr_html_(self):
+        first = self.head()
+        lines = [[_cell(value) for value in line] for line in zip(*(column.to_pylist() for column in first.columns))]
+        numbers = [i for i, field in enumerate(self.schema) if pa.types.is_integer(field.type)
+                   or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)]
+        left = self.rows - len(lines)
+        return _html.box("SQL result", _html.rows(self.schema.names, lines, numbers),
+                         _html.note(f"and {left:,} more rows" if left else ""),
+                         note=f"{self.rows:,} rows{', cut at a limit' if self.is_truncated else ''}, "
+                              f"statement {self.statement_id}")
+
     def __repr__(self):
         cut = ", cut at a limit" if self.is_truncated else ""
         return f"<Result of statement {self.statement_id}: {self.rows:,} rows{cut}>"
+
+
+def _batches_of(task):
+    yield from native.read_chunk(task)
+
+
+def _first_rows(batches, rows):
+    for batch in batches:
+        yield batch.slice(0, rows)
+        rows -= batch.num_rows
+        if rows <= 0:
+            return
+
+
+CELL_MAX = 100
+
+
+def _cell(value):
+    """A value as a notebook shows it: what is long is cut."""
+    text = "null" if value is None else value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= CELL_MAX else f"{text[:CELL_MAX]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def sql(query, parameters=None, *, warehouse_id=None, catalog=None, schema=None, row_limit=None, byte_limit=None,
@@ -68,7 +111,8 @@ def sql(query, parameters=None, *, warehouse_id=None, catalog=None, schema=None,
     """
     statement = native.Statement(_connection(connection), query, _parameters(parameters), compression,
                                  **_members(warehouse_id, catalog, schema, row_limit, byte_limit, timeout))
-    statement.wait()
+    with progress.bar("sql"):
+        statement.wait()
     return Result(statement)
 
 
@@ -204,7 +248,8 @@ class _Source:
         """The statement, when it has succeeded."""
         statement = self.with_token(lambda catalog: native.Statement(catalog, query, parameters, **members))
         try:
-            statement.wait()
+            with progress.bar("sql"):
+                statement.wait()
         except errors.UnauthenticatedError:  # the token ended while it ran
             id = statement.id
             statement = self.with_token(lambda catalog: native.Statement.open(catalog, id))

@@ -13,11 +13,11 @@ const cli_page cmd_explain_page = {
     .common = CLI_JSON,
     .description =
         "Reads a Python script or notebook, without running it, and tells for each call that moves data between Spark, "
-        "Ray, tables and files what happens under `isthmus run`: which way the data goes, what that was measured to cost, "
-        "what to look out for, and a better way where there is one. Names are followed through imports, variables, "
-        "parameters and the script's own functions.\n\n"
-        "What ends in .py or .ipynb is a script; everything else is a table by name, path or URI, of which the catalog's "
-        "entry and the log are read.",
+        "Ray, tables and files what happens under `isthmus run`: which way the data goes, what that was measured to "
+        "cost, what to look out for, and a better way where there is one. Names are followed through imports, "
+        "variables, parameters and the script's own functions.\n\n"
+        "What ends in .py or .ipynb is a script; everything else is a table by name, path or URI, of which the "
+        "catalog's entry and the log are read.",
     .examples = examples,
 };
 
