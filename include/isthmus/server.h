@@ -8,6 +8,7 @@
 
 #include "isthmus/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 IST_BEGIN_DECLS
@@ -48,10 +49,11 @@ typedef struct ist_server_options {
     const ist_warehouse_options *warehouses; /* NULL: none */
     uint32_t audit_days;    /* an entry of the audit log is kept so long; 0 for 90 */
     uint32_t audit_entries; /* and at most so many of them, the newest; 0 for 1,000,000 */
+    bool catalog_managed;   /* new managed tables must be catalog-managed: only the Delta API gives them a place */
 } ist_server_options;
 
 #define IST_SERVER_OPTIONS_INIT                                                                                        \
-    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, 0 }
+    { sizeof(ist_server_options), NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, 0, false }
 
 /* Start to serve, and write <home>/server.json so that clients on this machine find it. Catalog "main" with schema
  * "default" is made on first start. Errors: IST_IO (port taken), IST_ALREADY_EXISTS (one runs on this home: its pid

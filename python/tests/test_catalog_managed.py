@@ -18,6 +18,7 @@ import pytest
 
 import isthmus
 from isthmus import native
+from serving import COMMAND, Server
 
 MANAGED = {"delta.feature.catalogManaged": "supported"}
 
@@ -335,3 +336,39 @@ def test_ray_on_a_server_that_speaks_the_delta_api_only(delta_api_only, cluster,
     assert isthmus.write_deltalake(name, {"task": [50], "n": [50]}).version == 1
     assert isthmus.read_delta(name).sum("n") == 1275
     assert set(delta_api_only.refused) == {"/staging-tables"}
+
+
+# ---- servers whose new tables are all catalog-managed ----------------------------------------------------------------
+
+
+@pytest.fixture
+def all_managed(tmp_path, monkeypatch):
+    """A server of the test's own, `--catalog-managed`, with a catalog that no other has: `owned`."""
+    server = Server(tmp_path, "--catalog-managed")
+    catalog = isthmus.Catalog(server.url, token=server.token)
+    catalog.create("catalog", name="owned")
+    catalog.create("schema", name="s", catalog_name="owned")
+    monkeypatch.setenv("ISTHMUS_CATALOG", server.url)
+    monkeypatch.setenv("ISTHMUS_TOKEN", server.token)
+    yield server
+    server.stop()
+
+
+def test_a_server_that_makes_every_new_table_catalog_managed(all_managed, spark, cluster, tmp_path):
+    """By Ray, the command line and Spark, none of which was asked to."""
+    import ray
+
+    ray.data.from_items([{"task": i, "n": i} for i in range(10)]).write_databricks_table("owned.s.ray")
+    (tmp_path / "rows.csv").write_text("task,n\n1,2\n")
+    subprocess.run([str(COMMAND), "table", "append", "--quiet", "owned.s.cli", tmp_path / "rows.csv"], check=True)
+    for key, value in {"": "io.isthmus.spark.IsthmusCatalog", ".uri": all_managed.url, ".token": all_managed.token}.items():
+        spark.conf.set("spark.sql.catalog.owned" + key, value)
+    spark.sql("CREATE TABLE owned.s.spark (task BIGINT, n BIGINT)")
+    spark.sql("INSERT INTO owned.s.spark VALUES (1, 2)")
+    spark.sql("CREATE TABLE owned.s.ctas AS SELECT 1 AS task")
+    catalog = isthmus.Catalog(all_managed.url, token=all_managed.token)
+    for table in ("ray", "cli", "spark", "ctas"):
+        assert catalog.get_table(f"owned.s.{table}")["properties"]["delta.feature.catalogManaged"] == "supported"
+        assert "catalogManaged" in isthmus.Table(f"owned.s.{table}").snapshot().describe()["features"]
+    assert isthmus.write_deltalake("owned.s.spark", {"task": [2], "n": [3]}).version == 2
+    assert spark.table("owned.s.spark").count() == 2

@@ -13,6 +13,7 @@ typedef struct serve_values {
     int64_t port;
     const char *storage_root, *storage_config;
     int64_t credential_life, audit_days, audit_entries;
+    bool catalog_managed;
     const char *tls_cert, *tls_key;
     cli_list warehouses;
     int64_t workers, worker_memory, idle, queue, user_queue, result_space, statement_space, result_life, statement_timeout;
@@ -33,6 +34,9 @@ static const cli_option options[] = {
      "How long an entry of the audit log is kept.", 1, 36500, NULL},
     {"audit-entries", CLI_NUMBER, offsetof(serve_values, audit_entries), "N", "1000000",
      "Most entries of the audit log; the oldest go first.", 1, 1000000000, NULL},
+    {"catalog-managed", CLI_FLAG, offsetof(serve_values, catalog_managed), NULL, NULL,
+     "Make every new managed table catalog-managed: this server commits to it. delta-rs and DuckDB do not read such.", 0,
+     0, NULL},
     {"tls-cert", CLI_TEXT, offsetof(serve_values, tls_cert), "FILE", NULL,
      "Certificate (PEM): serve https. Without one the address must be a loopback one.", 0, 0, NULL},
     {"tls-key", CLI_TEXT, offsetof(serve_values, tls_key), "FILE", NULL, "Key of the certificate (PEM).", 0, 0, NULL},
@@ -134,6 +138,7 @@ ist_status cmd_serve(cli_call *call, ist_error *err)
     server_options.credential_life_s = (uint32_t)values->credential_life;
     server_options.audit_days = (uint32_t)values->audit_days;
     server_options.audit_entries = (uint32_t)values->audit_entries;
+    server_options.catalog_managed = values->catalog_managed;
     server_options.tls_cert = values->tls_cert;
     server_options.tls_key = values->tls_key;
     /* Blocked before the server has threads, so that only sigwait below gets them. */

@@ -155,6 +155,8 @@ static ist_status open_catalog(ist_server *server, const ist_server_options *giv
         ist__server_local(server)->audit_days = given->audit_days;
     if (status == IST_OK && given->audit_entries)
         ist__server_local(server)->audit_entries = given->audit_entries;
+    if (status == IST_OK)
+        ist__server_local(server)->catalog_managed = given->catalog_managed;
     if (status == IST_OK && given->storage_config)
         status = ist__vend_configure(server->catalog, given->storage_config, err);
     ist_buffer_free(&uri);

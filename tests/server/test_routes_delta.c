@@ -113,6 +113,18 @@ static void test_routes_delta_staging__tells_the_contract(void **state)
                        V1 "/staging-tables/00000000-0000-4000-8000-00000000000f/credentials", NULL);
 }
 
+/* A server whose new tables are all catalog-managed gives places by this API alone, and says so. */
+static void test_routes_delta_staging__the_only_way(void **state)
+{
+    routes *r = *state;
+    static const char body[] = "{\"name\":\"t\",\"catalog_name\":\"main\",\"schema_name\":\"default\"}";
+    expect(r, 200, "POST", UC "/staging-tables", body);
+    r->session.local->catalog_managed = true;
+    expect_error(r, 400, "INVALID_ARGUMENT", "POST", UC "/staging-tables", body);
+    assert_non_null(strstr(text_of(r, "/message"), "/delta/v1/catalogs/main/schemas/default/staging-tables"));
+    stage(r);
+}
+
 static void test_routes_delta_create__only_by_the_contract(void **state)
 {
     routes *r = *state;
@@ -313,6 +325,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         over_routes(test_routes_delta_config__names_what_there_is),
         over_routes(test_routes_delta_staging__tells_the_contract),
+        over_routes(test_routes_delta_staging__the_only_way),
         over_routes(test_routes_delta_create__only_by_the_contract),
         over_routes(test_routes_delta_load__as_it_was_created),
         over_routes(test_routes_delta_update__commit_and_metadata_at_once),

@@ -24,6 +24,7 @@ struct ist__local {
     ist__identity *identity;      /* the principals of the tokens seen */
     atomic_uint commits;          /* begun and ended: odd while one is under way */
     struct ist__object_cache *objects;
+    bool catalog_managed; /* new managed tables must be */
     int64_t audit_days, audit_entries; /* how long and how many entries of the audit log are kept */
     char metastore_id[37];
     int lineage_days; /* an edge that no run repeated for so long is forgotten; 0 for never */

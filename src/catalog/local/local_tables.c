@@ -232,6 +232,11 @@ ist_status ist__local_create_staging_table(void *self, const ist__name *name, is
     char id[37];
     ist_buffer location = IST_BUFFER_INIT;
     ist_status status = IST_OK;
+    if (((const ist__session *)self)->local->catalog_managed) /* clients that know it go to the Delta API then */
+        return ist__uc_error(err, IST__UC_INVALID_ARGUMENT,
+                             "new managed tables of this server are catalog-managed: their place is asked for by POST "
+                             IST__CATALOG_PATH "/delta/v1/catalogs/%s/schemas/%s/staging-tables",
+                             name->part[0], name->part[1]);
     IST_TRY(ist__name_check(name->part[2], err));
     IST_TRY(ist__session_write(self, &db, err));
     IST_TRY_GOTO(ist__db_end(db, ist__staging_insert(self, db, name, id, &location, err), err));
