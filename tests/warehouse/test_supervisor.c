@@ -370,13 +370,13 @@ static void test_warehouse_supervisor__leaves_nothing(void **state)
     wait_running(w, s);
     count_workers(w, &pid);
     snprintf(path, sizeof path, "%s", w->all->results_dir);
+    ist__statement_release(s);
     stop_warehouses(w);
     assert_int_equal(kill(pid, 0), -1);
     DIR *folder = opendir(path);
     for (const struct dirent *entry; (entry = readdir(folder));)
         assert_true(entry->d_name[0] == '.');
     closedir(folder);
-    ist__statement_release(s);
 }
 
 /* What engines of a server that was killed left behind goes, and nothing else. */
