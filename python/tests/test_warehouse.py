@@ -15,12 +15,14 @@ import socket
 import subprocess
 import threading
 import time
+import types as python_types
 import urllib.parse
 import urllib.request
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pyspark.errors import PySparkException
 
 import isthmus
 from conftest import make_rows
@@ -244,6 +246,41 @@ def test_warehouse__spark_writes_as_the_user(both):
     on_spark("INSERT INTO made VALUES (1000)", both)
     made = isthmus.sql("SELECT count(*) AS n, max(c_custkey) AS most FROM tests.made", connection=both)
     assert plain(made.to_arrow()) == [{"n": 151, "most": 1000}]
+
+
+def test_warehouse__spark_commits_by_each_statements_token(both):
+    """A user's session is kept, and its statements' tokens die with them: the catalog's client must not."""
+    on_spark("CREATE TABLE ratified (id INT) TBLPROPERTIES ('delta.feature.catalogManaged' = 'supported')", both)
+    for i in range(3):
+        on_spark(f"INSERT INTO ratified VALUES ({i})", both)
+    assert on_spark("SELECT sum(id) AS sum FROM ratified", both).to_arrow()["sum"].to_pylist() == [3]
+
+
+def test_warehouse__spark_sessions_are_each_of_one_user(both, connect_port, monkeypatch):
+    from isthmus.engine import spark as engine
+
+    sessions = engine.Engine({"catalog": {"host": both.uri}, "spark_url": f"sc://127.0.0.1:{connect_port}"}).sessions
+
+    right = both.create_token()
+
+    def take(user, token=right):
+        return sessions.take(python_types.SimpleNamespace(user=user, token=token, catalog=None, schema="tests"),
+                             python_types.SimpleNamespace(catalogs={"main"}))
+
+    first = take("first")
+    assert first.spark.table("customer").count() == 150
+    second = take("first")  # of the user's own, while it is in use
+    assert second is not first
+    sessions.give_back(first, "first")
+    with pytest.raises(PySparkException, match="401"):
+        take("other", "ist_wrong")
+    assert take("other") is not first
+    assert take("first", "ist_wrong") is first
+    with pytest.raises(PySparkException, match="401"):  # what counts is the token of now
+        first.spark.table("customer").count()
+    sessions.give_back(first, "first")
+    monkeypatch.setattr(engine, "IDLE_SECONDS", -1)
+    assert take("first") is not first and first.spark.is_stopped
 
 
 @pytest.mark.parametrize("query, problem, where", [

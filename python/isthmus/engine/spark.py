@@ -1,15 +1,17 @@
 """The Spark engine: statements go to a Spark Connect endpoint as they are, and Arrow batches come back.
 
-The endpoint is somebody's Spark with the isthmus-spark jar. Each statement has a session of its own, whose catalogs are
-the server's with the statement's own token: what it reads and writes, it does as its user. Before that the statement is
-parsed here, every table in it is asked of the server, and what would reach past the catalog is refused by name:
-files by path, functions that call Java or the network, scripts, tables with row filters or masks, which Spark would
+The endpoint is somebody's Spark with the isthmus-spark jar. Each user has a session of his own, whose catalogs are the
+server's with the token of the statement that runs: what it reads and writes, it does as its user. Nothing that a
+statement may do stays in the session, and one that failed or was cancelled takes it along. Before all that the
+statement is parsed here, every table in it is asked of the server, and what would reach past the catalog is refused by
+name: files by path, functions that call Java or the network, scripts, tables with row filters or masks, which Spark would
 read around.
 """
 
 import contextlib
 import re
 import socket
+import time
 import urllib.parse
 
 try:
@@ -32,6 +34,8 @@ from isthmus.engine.planner import has_policy, not_found
 
 CATALOG = "io.isthmus.spark.IsthmusCatalog"
 CONNECT_SECONDS = 10
+SESSIONS = 16  # that a worker keeps, each of another user
+IDLE_SECONDS = 600  # after which one is let go
 RETRIES = 4  # of a call to the endpoint, besides the first; some 4 seconds
 READS = (exp.Query, exp.Values)
 WRITES = {exp.Insert: "MODIFY", exp.Update: "MODIFY", exp.Delete: "MODIFY", exp.Merge: "MODIFY", exp.Create: "CREATE",
@@ -47,6 +51,7 @@ class Engine:
         self.version = f"spark connect {pyspark.__version__}"
         self.host = hello["catalog"]
         self.url = hello["spark_url"]
+        self.sessions = Sessions(self)
         self._run = None
 
     def warm_up(self):
@@ -70,7 +75,7 @@ class Engine:
         try:
             return run.start()
         except BaseException:
-            run.close()
+            run.close(failed=True)
             raise
 
     def done(self, run):
@@ -146,8 +151,73 @@ class Names:
         return table
 
 
+class Sessions:
+    """The sessions that are kept: at most one of a user, never one for two of them."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self._kept = {}  # by user, the longest unused first
+
+    def take(self, statement, names):
+        """The user's session, which is nobody else's until it is given back, ready for the statement."""
+        _check_endpoint(self.engine.url)
+        self._let_go()
+        kept = self._kept.pop(statement.user, None)
+        if kept is not None:
+            try:
+                kept.prepare(statement, names)
+                return kept
+            except PySparkException:  # the endpoint was started again, or has ended the session
+                kept.close()
+        made = Session(self.engine)
+        try:
+            made.prepare(statement, names)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def give_back(self, session, user):
+        session.used = time.monotonic()
+        self._kept[user] = session
+
+    def _let_go(self):
+        oldest = time.monotonic() - IDLE_SECONDS
+        for user, session in list(self._kept.items()):
+            if session.used < oldest or len(self._kept) >= SESSIONS:
+                self._kept.pop(user).close()
+
+
+class Session:
+    """A session at the endpoint, and what it was told."""
+
+    def __init__(self, engine):
+        self.host = engine.host["host"]
+        self.spark = SparkSession.builder.remote(engine.url).create()
+        self.spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=2000)])
+        self.used = 0
+        self._schema = None
+
+    def prepare(self, statement, names):
+        """Catalogs with the statement's token, which the plugin looks for at each call, and the current schema."""
+        conf = {"spark.sql.session.timeZone": "UTC"}
+        for name in sorted(names.catalogs):
+            catalog = f"spark.sql.catalog.{name}"
+            conf.update({catalog: CATALOG, f"{catalog}.uri": self.host, f"{catalog}.token": statement.token})
+        self.spark.conf._set_all(conf, silent=False)  # set() would ask once for each
+        schema = dialect.show_name([statement.catalog or "main", statement.schema or "default"])
+        if schema != self._schema:
+            self.spark.sql(f"USE {schema}")
+            self._schema = schema
+
+    def close(self):
+        with contextlib.suppress(Exception):
+            self.spark.client.release_session()
+            self.spark.client.close()
+
+
 class Run:
-    """A statement in a session of its own. It is the Result of the statement, too."""
+    """A statement in its user's session. It is the Result of the statement, too."""
 
     def __init__(self, engine, statement, names):
         self.engine = engine
@@ -158,14 +228,16 @@ class Run:
         self._names = names
         self._text = BoundText(statement.statement, statement.parameters, names.tree)
         self._session = None
+        self._whole = False  # nothing is on its way in the session
 
     def start(self):
         with self._translating():
-            self._session = self._open_session()
-            self._session.addTag(self._tag)
-            frame = self._session.sql(self._text.text)
+            self._session = self.engine.sessions.take(self.statement, self._names)
+            spark = self._session.spark
+            spark.addTag(self._tag)
+            frame = spark.sql(self._text.text)
             self.schema = to_arrow_schema(frame.schema, timezone="UTC")
-            self._parts = self._session.client.to_table_as_iterator(frame._plan.to_proto(self._session.client), {})
+            self._parts = spark.client.to_table_as_iterator(frame._plan.to_proto(spark.client), {})
         return self
 
     @property
@@ -175,34 +247,24 @@ class Run:
                 self.statement.check()
                 if isinstance(part, pa.Table):
                     yield from part.rename_columns(self.schema.names).cast(self.schema).to_batches()
+        self._whole = True
 
     def interrupt(self):
         session = self._session
         if session is not None:
             with contextlib.suppress(Exception):  # it is asked again, and killed at last
-                session.interruptTag(self._tag)
+                session.spark.interruptTag(self._tag)
 
-    def close(self):
+    def close(self, failed=False):
         self.engine.done(self)
         session, self._session = self._session, None
-        if session is not None:
-            with contextlib.suppress(Exception):
-                session.client.release_session()
-                session.client.close()
-
-    def _open_session(self):
-        _check_endpoint(self.engine.url)
-        session = SparkSession.builder.remote(self.engine.url).create()
-        session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=2000)])
-        host = self.engine.host["host"]
-        for name in self._names.catalogs:
-            session.conf.set(f"spark.sql.catalog.{name}.uri", host)
-            session.conf.set(f"spark.sql.catalog.{name}.token", self.statement.token)
-            session.conf.set(f"spark.sql.catalog.{name}", CATALOG)
-        session.conf.set("spark.sql.session.timeZone", "UTC")
-        schema = dialect.show_name([self.statement.catalog or "main", self.statement.schema or "default"])
-        session.sql(f"USE {schema}")
-        return session
+        if session is None:
+            return
+        if failed or not self._whole or self.statement.is_cancelled:
+            session.close()
+            return
+        session.spark.removeTag(self._tag)
+        self.engine.sessions.give_back(session, self.statement.user)
 
     @contextlib.contextmanager
     def _translating(self):

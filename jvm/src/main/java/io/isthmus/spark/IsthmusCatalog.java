@@ -39,6 +39,7 @@ import org.apache.spark.sql.connector.metric.CustomTaskMetric;
 import org.apache.spark.sql.connector.write.LogicalWriteInfo;
 import org.apache.spark.sql.connector.write.WriteBuilder;
 import org.apache.spark.sql.delta.catalog.DeltaCatalog;
+import org.apache.spark.sql.internal.SQLConf;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 
 /**
@@ -60,74 +61,119 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap;
 public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamespaces {
     /** Whether Delta commits by the API that Unity Catalog has for it (the default), or by its preview. */
     private static final String DELTA_API = "deltaRestApi.enabled";
+    private static final String TOKEN = "token";
     private static final String CATALOG_MANAGED = "delta.feature.catalogManaged";
     /** Settings of a table's own: versions and features follow from the others, the rest names what is in its files. */
     private static final List<String> NOT_LIKE = List.of("delta.minReaderVersion", "delta.minWriterVersion",
-        "delta.feature.", "delta.columnMapping.maxColumnId", "delta.rowTracking.materialized", "delta.inCommitTimestamp",
-        "delta.enableInCommitTimestamps");
+        "delta.feature.", "delta.columnMapping.maxColumnId", "delta.rowTracking.materialized",
+        "delta.inCommitTimestamp", "delta.enableInCommitTimestamps");
 
-    private Names names;
-    private StagingTableCatalog delta;
-    private Map<String, String> coordination;
-    private CommitCoordinatorClient coordinator;
+    /** All that goes by one token. */
+    private static final class Access {
+        final String token;
+        final Names names;
+        final StagingTableCatalog delta;
+        private final Map<String, String> coordination;
+        private CommitCoordinatorClient coordinator;
 
-    @Override
-    public void initialize(String name, CaseInsensitiveStringMap options) {
-        Server server = Server.find("spark.sql.catalog." + name, options);
-        coordination = new HashMap<>(server.settings());
-        coordination.put(DELTA_API, options.getOrDefault(DELTA_API, "true"));
-        names = new UnityCatalogNames(server);
-        names.initialize(name, options);
-        try {
-            DeltaCatalog catalog = new DeltaCatalog();
-            catalog.setDelegateCatalog(names);
-            // No address and no token: Delta is to take tables from the catalog beneath it, not from the server.
-            catalog.initialize(name, new CaseInsensitiveStringMap(Map.of(DELTA_API, "false")));
-            delta = catalog;
-            Coordinator.register(name);
-        } catch (NoClassDefFoundError e) {
-            throw Failure.raise("catalog " + name + " needs Delta Lake's jars (delta-spark) in spark.jars", e);
+        Access(String name, CaseInsensitiveStringMap options) {
+            Server server = Server.find("spark.sql.catalog." + name, options);
+            token = options.get(TOKEN);
+            coordination = new HashMap<>(server.settings());
+            coordination.put(DELTA_API, options.getOrDefault(DELTA_API, "true"));
+            names = new UnityCatalogNames(server);
+            names.initialize(name, options);
+            try {
+                DeltaCatalog catalog = new DeltaCatalog();
+                catalog.setDelegateCatalog(names);
+                // No address and no token: Delta is to take tables from the catalog beneath it, not from the server.
+                catalog.initialize(name, new CaseInsensitiveStringMap(Map.of(DELTA_API, "false")));
+                delta = catalog;
+            } catch (NoClassDefFoundError e) {
+                throw Failure.raise("catalog " + name + " needs Delta Lake's jars (delta-spark) in spark.jars", e);
+            }
+        }
+
+        synchronized CommitCoordinatorClient coordinator() {
+            if (coordinator == null) {
+                coordinator = Coordinator.client(coordination);
+            }
+            return coordinator;
         }
     }
 
-    /** The client through which Delta commits to this catalog's catalog-managed tables. */
-    synchronized CommitCoordinatorClient coordinator() {
-        if (coordinator == null) {
-            coordinator = Coordinator.client(coordination);
+    private String name;
+    private CaseInsensitiveStringMap options;
+    private SQLConf conf;
+    private volatile Access current;
+
+    @Override
+    public void initialize(String name, CaseInsensitiveStringMap options) {
+        this.name = name;
+        this.options = options;
+        conf = SQLConf.get();
+        current = new Access(name, options);
+        Coordinator.register(name);
+    }
+
+    /** By the token that the session has now: a warehouse's has another for each statement. */
+    private Access access() {
+        Access access = current;
+        String token = conf.getConfString("spark.sql.catalog." + name + "." + TOKEN, null);
+        if (!Objects.equals(token, access.token)) {
+            Map<String, String> changed = new HashMap<>(options);
+            changed.remove(TOKEN);
+            if (token != null) {
+                changed.put(TOKEN, token);
+            }
+            access = current = new Access(name, new CaseInsensitiveStringMap(changed));
         }
-        return coordinator;
+        return access;
+    }
+
+    private Names names() {
+        return access().names;
+    }
+
+    private StagingTableCatalog delta() {
+        return access().delta;
+    }
+
+    /** The client through which Delta commits to this catalog's catalog-managed tables. */
+    CommitCoordinatorClient coordinator() {
+        return access().coordinator();
     }
 
     @Override
     public String name() {
-        return names.name();
+        return name;
     }
 
     @Override
     public String[] defaultNamespace() {
-        return names.defaultNamespace();
+        return names().defaultNamespace();
     }
 
     @Override
     public Set<TableCatalogCapability> capabilities() {
-        return delta.capabilities();
+        return delta().capabilities();
     }
 
     // Open
 
     @Override
     public Table loadTable(Identifier ident) throws NoSuchTableException {
-        return delta.loadTable(ident);
+        return delta().loadTable(ident);
     }
 
     @Override
     public Table loadTable(Identifier ident, Set<TableWritePrivilege> privileges) throws NoSuchTableException {
-        return toWrite(() -> delta.loadTable(ident));
+        return toWrite(() -> delta().loadTable(ident));
     }
 
     private <T> T toWrite(Names.Work<T> work) throws NoSuchTableException {
         try {
-            return names.toWrite(work);
+            return names().toWrite(work);
         } catch (TableAlreadyExistsException | NoSuchNamespaceException e) {
             throw Failure.rethrow(e);
         }
@@ -135,33 +181,33 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
 
     @Override
     public Table loadTable(Identifier ident, String version) throws NoSuchTableException {
-        return delta.loadTable(ident, version);
+        return delta().loadTable(ident, version);
     }
 
     @Override
     public Table loadTable(Identifier ident, long timestamp) throws NoSuchTableException {
-        return delta.loadTable(ident, timestamp);
+        return delta().loadTable(ident, timestamp);
     }
 
     @Override
     public Changelog loadChangelog(Identifier ident, ChangelogContext context, CaseInsensitiveStringMap options)
         throws NoSuchTableException {
-        return delta.loadChangelog(ident, context, options);
+        return delta().loadChangelog(ident, context, options);
     }
 
     @Override
     public boolean tableExists(Identifier ident) {
-        return Names.isPath(ident) ? delta.tableExists(ident) : names.tableExists(ident);
+        return Names.isPath(ident) ? delta().tableExists(ident) : names().tableExists(ident);
     }
 
     @Override
     public Identifier[] listTables(String[] namespace) throws NoSuchNamespaceException {
-        return names.listTables(namespace);
+        return names().listTables(namespace);
     }
 
     @Override
     public TableSummary[] listTableSummaries(String[] namespace) throws NoSuchNamespaceException {
-        return names.listTableSummaries(namespace);
+        return names().listTableSummaries(namespace);
     }
 
     // Make
@@ -170,20 +216,20 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     public Table createTable(Identifier ident, TableInfo info)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
         if (Names.isPath(ident)) {
-            return delta.createTable(ident, info);
+            return delta().createTable(ident, info);
         }
         Names.Entry entry = place(ident, info.properties());
         TableInfo wanted = forDelta(ident, entry, info);
         boolean done = false;
         try {
-            Table made = names.toMake(entry, info, () -> delta.createTable(ident, wanted));
+            Table made = names().toMake(entry, info, () -> delta().createTable(ident, wanted));
             done = true;
             if (!entry.managed() && info.columns().length == 0) {
-                names.updateColumns(ident, made); // those of the table that was there
+                names().updateColumns(ident, made); // those of the table that was there
             }
             return made;
         } catch (NoSuchTableException e) {
-            throw Failure.raise(names.fullName(ident) + " was dropped by another right after it was made", e);
+            throw Failure.raise(names().fullName(ident) + " was dropped by another right after it was made", e);
         } finally {
             if (!done) {
                 discard(entry);
@@ -191,12 +237,12 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         }
     }
 
-    /** LIKE takes columns, partitioning and Delta's settings; features follow from those and from what the user says. */
+    /** LIKE takes columns, partitioning and Delta's settings; features follow from those and what the user says. */
     @Override
     public Table createTableLike(Identifier ident, TableInfo info, Table source)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
         if (Names.isPath(ident)) {
-            return delta.createTableLike(ident, info, source);
+            return delta().createTableLike(ident, info, source);
         }
         Map<String, String> properties = new HashMap<>();
         source.properties().forEach((key, value) -> {
@@ -214,28 +260,28 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     public StagedTable stageCreate(Identifier ident, TableInfo info)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
         if (Names.isPath(ident)) {
-            return delta.stageCreate(ident, info);
+            return delta().stageCreate(ident, info);
         }
         Names.Entry entry = place(ident, info.properties());
-        return new Staged(ident, entry, info, true, delta.stageCreate(ident, forDelta(ident, entry, info)));
+        return new Staged(ident, entry, info, true, delta().stageCreate(ident, forDelta(ident, entry, info)));
     }
 
     @Override
     public StagedTable stageReplace(Identifier ident, TableInfo info)
         throws NoSuchNamespaceException, NoSuchTableException {
         if (Names.isPath(ident)) {
-            return delta.stageReplace(ident, info);
+            return delta().stageReplace(ident, info);
         }
         requireDelta(ident, info.properties());
-        Names.Entry entry = names.find(ident);
+        Names.Entry entry = names().find(ident);
         requireSamePlace(ident, entry, info.properties());
-        return new Staged(ident, entry, info, false, delta.stageReplace(ident, forReplacement(info)));
+        return new Staged(ident, entry, info, false, delta().stageReplace(ident, forReplacement(info)));
     }
 
     @Override
     public StagedTable stageCreateOrReplace(Identifier ident, TableInfo info) throws NoSuchNamespaceException {
         if (Names.isPath(ident)) {
-            return delta.stageCreateOrReplace(ident, info);
+            return delta().stageCreateOrReplace(ident, info);
         }
         try {
             return stageReplace(ident, info);
@@ -252,18 +298,18 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     private Names.Entry place(Identifier ident, Map<String, String> properties)
         throws TableAlreadyExistsException, NoSuchNamespaceException {
         requireDelta(ident, properties);
-        if (names.tableExists(ident)) {
+        if (names().tableExists(ident)) {
             throw new TableAlreadyExistsException(ident);
         }
         String location = properties.get(TableCatalog.PROP_LOCATION);
         if (location == null && properties.containsKey(TableCatalog.PROP_EXTERNAL)) {
-            throw Failure.raise(names.fullName(ident) + ": an EXTERNAL table needs a LOCATION");
+            throw Failure.raise(names().fullName(ident) + ": an EXTERNAL table needs a LOCATION");
         }
         if (location != null && "supported".equalsIgnoreCase(properties.get(CATALOG_MANAGED))) {
-            throw Failure.raise(names.fullName(ident) + ": a table at a LOCATION of its own cannot be catalog-managed ("
-                + CATALOG_MANAGED + "): others may write there without asking the server. Leave one of the two out");
+            throw Failure.raise(names().fullName(ident) + ": a table at a LOCATION of its own cannot be catalog-managed"
+                + " (" + CATALOG_MANAGED + "): others may write there without asking the server. Leave one of the two out");
         }
-        return location == null ? names.reserve(ident) : new Names.Entry("", qualify(location), false, null);
+        return location == null ? names().reserve(ident) : new Names.Entry("", qualify(location), false, null);
     }
 
     /** The location with its scheme: what "/data/t" means depends on the session's default file system. */
@@ -285,7 +331,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         String provider = properties.get(TableCatalog.PROP_PROVIDER);
         if (provider != null && !provider.equalsIgnoreCase("delta")
             && !provider.equalsIgnoreCase(SparkSession.active().conf().get("spark.sql.sources.default"))) {
-            throw Failure.raise(names.fullName(ident) + ": catalog " + name() + " holds Delta tables, not " + provider
+            throw Failure.raise(names().fullName(ident) + ": catalog " + name() + " holds Delta tables, not " + provider
                 + ": leave the format out or say delta");
         }
     }
@@ -293,7 +339,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
     private void requireSamePlace(Identifier ident, Names.Entry entry, Map<String, String> properties) {
         String location = properties.get(TableCatalog.PROP_LOCATION);
         if (location != null && !qualify(location).equals(qualify(entry.path().toString()))) {
-            throw Failure.raise(names.fullName(ident) + " is at " + entry.path() + "; replacing cannot move it to "
+            throw Failure.raise(names().fullName(ident) + " is at " + entry.path() + "; replacing cannot move it to "
                 + location + ": drop it first");
         }
     }
@@ -311,7 +357,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         if (entry.isByDeltaApi()) {
             properties.putAll(DeltaApi.required(entry.json()));
         }
-        names.accessToMake(ident, entry).forEach((key, value) -> {
+        names().accessToMake(ident, entry).forEach((key, value) -> {
             properties.put(key, value);
             properties.put(TableCatalog.OPTION_PREFIX + key, value); // by which Delta knows an option from a property
         });
@@ -360,12 +406,12 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
         @Override
         public void commitStagedChanges() {
             try {
-                names.toMake(entry, info, () -> names.toWrite(() -> {
+                names().toMake(entry, info, () -> names().toWrite(() -> {
                     staged.commitStagedChanges();
                     return null;
                 }));
                 if (!isNew) {
-                    names.updateColumns(ident, loadTable(ident));
+                    names().updateColumns(ident, loadTable(ident));
                 }
             } catch (TableAlreadyExistsException | NoSuchNamespaceException | NoSuchTableException e) {
                 throw Failure.rethrow(e);
@@ -392,7 +438,7 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
 
         @Override
         public String name() {
-            return names.fullName(ident);
+            return names().fullName(ident);
         }
 
         @Override
@@ -420,53 +466,53 @@ public final class IsthmusCatalog implements StagingTableCatalog, SupportsNamesp
 
     @Override
     public Table alterTable(Identifier ident, TableChange... changes) throws NoSuchTableException {
-        Table changed = toWrite(() -> delta.alterTable(ident, changes));
+        Table changed = toWrite(() -> delta().alterTable(ident, changes));
         if (!Names.isPath(ident)) {
-            names.updateColumns(ident, changed);
+            names().updateColumns(ident, changed);
         }
         return changed;
     }
 
     @Override
     public boolean dropTable(Identifier ident) {
-        return names.dropTable(ident);
+        return names().dropTable(ident);
     }
 
     @Override
     public void renameTable(Identifier from, Identifier to) throws NoSuchTableException, TableAlreadyExistsException {
-        names.renameTable(from, to);
+        names().renameTable(from, to);
     }
 
     // Schemas
 
     @Override
     public String[][] listNamespaces() {
-        return names.listNamespaces();
+        return names().listNamespaces();
     }
 
     @Override
     public String[][] listNamespaces(String[] namespace) throws NoSuchNamespaceException {
-        return names.listNamespaces(namespace);
+        return names().listNamespaces(namespace);
     }
 
     @Override
     public Map<String, String> loadNamespaceMetadata(String[] namespace) throws NoSuchNamespaceException {
-        return names.loadNamespaceMetadata(namespace);
+        return names().loadNamespaceMetadata(namespace);
     }
 
     @Override
     public void createNamespace(String[] namespace, Map<String, String> metadata)
         throws NamespaceAlreadyExistsException {
-        names.createNamespace(namespace, metadata);
+        names().createNamespace(namespace, metadata);
     }
 
     @Override
     public void alterNamespace(String[] namespace, NamespaceChange... changes) throws NoSuchNamespaceException {
-        names.alterNamespace(namespace, changes);
+        names().alterNamespace(namespace, changes);
     }
 
     @Override
     public boolean dropNamespace(String[] namespace, boolean cascade) throws NonEmptyNamespaceException {
-        return names.dropNamespace(namespace, cascade);
+        return names().dropNamespace(namespace, cascade);
     }
 }
