@@ -8,7 +8,8 @@ Needs pyspark[connect] and nothing else. Where an address comes from, in this or
 1. what the builder was told: "sc://..." as it is; a workspace's host with a token and a cluster's id (or serverless);
 2. $SPARK_REMOTE;
 3. $DATABRICKS_HOST, $DATABRICKS_TOKEN and $DATABRICKS_CLUSTER_ID, else the profile of ~/.databrickscfg.
-A host that is an `isthmus serve` is asked for the Spark Connect address of the warehouse that cluster_id names.
+A host that is an `isthmus serve` is asked for the Spark Connect address of the warehouse that cluster_id names. There,
+and with a token, the session is that token's user's: every catalog that the server tells of is his, with his grants.
 """
 
 import configparser
@@ -17,8 +18,9 @@ import urllib.parse
 import uuid
 
 from isthmus import errors
-from isthmus.catalog import Catalog, _quote
+from isthmus.catalog import DEFAULT_CATALOG, Catalog, _quote
 
+_WAREHOUSES = "/api/2.0/sql/warehouses"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -91,10 +93,18 @@ class DatabricksSession:
             # Not SparkSession of pyspark.sql: that refuses a Connect session in a process that has a classic one.
             from pyspark.sql.connect.session import SparkSession
 
-            builder = SparkSession.builder.remote(address(self._address, self._told, self._headers))
-            for key, value in self._options.items():
+            conn_string, told = _completed(self._address, self._told)
+            remote = address(conn_string, told, self._headers)
+            own = {} if conn_string else _catalogs_of(told)
+            builder = SparkSession.builder.remote(remote)
+            for key, value in {**own, **self._options}.items():
                 builder.config(key, value)
-            return getattr(builder, how)()
+            if not own or how == "create":
+                return getattr(builder, how)()
+            kept = _sessions.get((remote, told["token"]))  # pyspark's getOrCreate would take another user's
+            if kept is None or kept.is_stopped:
+                kept = _sessions[remote, told["token"]] = builder.create()
+            return kept
 
         def __repr__(self):
             return f"<DatabricksSession.builder of {self._told.get('host') or 'the environment'}>"
@@ -106,17 +116,13 @@ class DatabricksSession:
     builder = _NewBuilder()
 
 
+_sessions = {}
+
+
 def address(conn_string=None, told=None, headers=None):
     """The Spark Connect address for what a builder was told: {"host", "token", "cluster_id", "serverless", "user_agent"}."""
-    told, headers = dict(told or {}), dict(headers or {})
-    if not conn_string and "host" not in told:
-        conn_string = os.environ.get("SPARK_REMOTE")
-    if not conn_string and "host" not in told:
-        told = {**_environment(), **told}
-    if not conn_string and "host" not in told:
-        raise errors.BadInputError(
-            "no Spark to connect to: give .remote('sc://host:port'), or host, token and cluster_id, or set SPARK_REMOTE "
-            "or DATABRICKS_HOST")
+    headers = dict(headers or {})
+    conn_string, told = _completed(conn_string, told or {})
     conn_string = conn_string or _resolve(told, headers)
     more = {**headers, **({"user_agent": told["user_agent"]} if told.get("user_agent") else {})}
     if not more:
@@ -126,14 +132,33 @@ def address(conn_string=None, told=None, headers=None):
     return f"{base}/;" + ";".join(items + [f"{key}={_quote(str(value))}" for key, value in more.items()])
 
 
+def _completed(conn_string, told):
+    """What was told, and what the environment says besides: (an address or None, the rest)."""
+    told = dict(told)
+    if not conn_string and "host" not in told:
+        conn_string = os.environ.get("SPARK_REMOTE")
+    if not conn_string and "host" not in told:
+        told = {**_environment(), **told}
+    if not conn_string and "host" not in told:
+        raise errors.BadInputError(
+            "no Spark to connect to: give .remote('sc://host:port'), or host, token and cluster_id, or set SPARK_REMOTE "
+            "or DATABRICKS_HOST")
+    return conn_string, told
+
+
+def _is_isthmus(host):
+    parts = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
+    return parts.scheme == "http" or parts.scheme == "https" and parts.hostname in _LOOPBACK
+
+
 def _resolve(told, headers):
     """The address behind a host; adds the headers that a workspace needs."""
     host, token = told["host"], told.get("token")
     if host.startswith("sc://"):
         return _with_token(host, token)
+    if _is_isthmus(host):
+        return _of_warehouse(host, told)
     parts = urllib.parse.urlsplit(host if "://" in host else f"https://{host}")
-    if parts.scheme == "http" or parts.hostname in _LOOPBACK:
-        return _with_token(_of_warehouse(host, told), None)
     if not token:
         raise errors.UnauthenticatedError(f"{host}: no token; give token= or set DATABRICKS_TOKEN")
     if told.get("cluster_id"):
@@ -146,17 +171,35 @@ def _resolve(told, headers):
 
 
 def _of_warehouse(host, told):
-    """`isthmus serve` knows Spark Connect addresses as warehouses; grants on names are the Spark's own matter."""
+    """`isthmus serve` knows Spark Connect addresses as warehouses."""
     name = told.get("cluster_id")
-    if not name:
-        raise errors.BadInputError(f"{host}: which Spark? Give cluster_id=, the name of one of its Spark warehouses "
-                                   "(isthmus serve --warehouse NAME=sc://host:port)")
-    with Catalog(host, told.get("token")) as server:
-        found = server.request("GET", f"/api/2.0/sql/warehouses/{_quote(name)}")
-    if not found.get("spark_connect_url"):
-        raise errors.BadInputError(f"{host}: warehouse {name} is no Spark ({found.get('engine', 'another engine')}); "
-                                   "one is named by isthmus serve --warehouse NAME=sc://host:port")
-    return found["spark_connect_url"]
+    try:
+        with Catalog(host, told.get("token")) as server:
+            warehouses = {found["id"]: found for found in server.request("GET", _WAREHOUSES)["warehouses"]}
+    except errors.UnauthenticatedError:
+        raise errors.UnauthenticatedError(
+            f"{host}: the server refused the token; give token= or set DATABRICKS_TOKEN") from None
+    sparks = [id for id, found in warehouses.items() if found.get("spark_connect_url")]
+    if name in sparks:
+        return warehouses[name]["spark_connect_url"]
+    problem = (f"warehouse {name} is no Spark" if name in warehouses else f"no cluster {name}" if name
+               else "which Spark? Give cluster_id=")
+    known = (f"its Spark warehouses: {', '.join(sorted(sparks))}" if sparks else
+             "it has no Spark warehouse; one is named by isthmus serve --warehouse NAME=sc://host:port")
+    raise (errors.BadInputError if name in (None, *warehouses) else errors.NotFoundError)(f"{host}: {problem}; {known}")
+
+
+def _catalogs_of(told):
+    """Settings that make a session at an `isthmus serve` the token's user's, who sees these catalogs."""
+    if not told.get("token") or not _is_isthmus(told["host"]):
+        return {}
+    settings = {}
+    with Catalog(told["host"], told["token"]) as server:
+        for name in [catalog["name"] for catalog in server.list_catalogs()] or [DEFAULT_CATALOG]:
+            settings.update({f"spark.sql.catalog.{name}": "io.isthmus.spark.IsthmusCatalog",
+                             f"spark.sql.catalog.{name}.uri": server.uri,
+                             f"spark.sql.catalog.{name}.token": told["token"]})
+    return settings
 
 
 def _with_token(url, token):

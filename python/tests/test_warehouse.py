@@ -283,6 +283,35 @@ def test_warehouse__spark_sessions_are_each_of_one_user(both, connect_port, monk
     assert take("first") is not first and first.spark.is_stopped
 
 
+def test_warehouse__databricks_connect_by_cluster_id(both, spark):
+    """The Spark behind a warehouse, as on Databricks: by host, token and cluster_id, under the token's grants."""
+    from isthmus.connect import DatabricksSession
+
+    builder = DatabricksSession.builder
+    own = both.create_token()
+    session = builder.remote(host=both.uri, token=own, cluster_id="big").getOrCreate()
+    assert session.table("main.tests.customer").count() == 150
+    assert builder.remote(host=both.uri, token=own, cluster_id="big").getOrCreate() is session
+    both.create_user("connecting@example.com")
+    token = both.create_token("connecting@example.com")
+    other = builder.host(both.uri).token(token).clusterId("big").getOrCreate()
+    with pytest.raises(Exception, match="USE CATALOG|cannot be found|not found|does not exist"):
+        other.table("main.tests.customer").count()
+    session.sql("GRANT USE CATALOG ON CATALOG main TO `connecting@example.com`")
+    session.sql("GRANT USE SCHEMA, SELECT ON SCHEMA main.tests TO `connecting@example.com`")
+    assert other.table("main.tests.customer").count() == 150
+    with pytest.raises(Exception, match="MODIFY"):
+        other.sql("DELETE FROM main.tests.customer")
+    session.sql("REVOKE USE CATALOG ON CATALOG main FROM `connecting@example.com`")
+    session.stop(), other.stop()
+    with pytest.raises(isthmus.NotFoundError, match="no cluster c-1; its Spark warehouses: big"):
+        builder.remote(host=both.uri, token=own, cluster_id="c-1").getOrCreate()
+    with pytest.raises(isthmus.BadInputError, match="warehouse embedded is no Spark; its Spark warehouses: big"):
+        builder.remote(host=both.uri, token=own, cluster_id="embedded").getOrCreate()
+    with pytest.raises(isthmus.UnauthenticatedError, match="refused the token"):
+        builder.remote(host=both.uri, token="none", cluster_id="big").getOrCreate()
+
+
 @pytest.mark.parametrize("query, problem, where", [
     ("SELECT *\nFROM customer WHERE WHERE x", "PARSE_SYNTAX_ERROR", "line 2, pos 21"),
     ("SELECT *\nFROM customer WHERE nope = 1", "UNRESOLVED_COLUMN", "line 2, pos 21"),
