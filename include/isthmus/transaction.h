@@ -64,8 +64,8 @@ typedef struct ist_transaction_options {
  *   input  schema of the rows to be written (a struct; logical names); borrowed. Columns the table has and the input
  *          lacks become null. NULL: no schema check and no change of schema (for one who only adds actions)
  * Errors: IST_NOT_FOUND (no table, and no input schema to make one from), IST_BAD_INPUT (incompatible or extra columns:
- * each named, with both types), IST_ALREADY_EXISTS (mode), IST_UNSUPPORTED (writer feature or type, named; a rewrite of a
- * table with a change data feed), and those of ist_snapshot_open.
+ * each named, with both types), IST_ALREADY_EXISTS (mode), IST_UNSUPPORTED (writer feature or type, named), and those of
+ * ist_snapshot_open.
  */
 IST_API ist_status ist_transaction_begin(ist_store *store, const ist_transaction_options *options,
                                          const struct ArrowSchema *input, ist_transaction **out, ist_error *err);
@@ -101,6 +101,14 @@ IST_API ist_status ist_transaction_replace(ist_transaction *transaction, const c
                                            ist_error *err);
 
 /*
+ * With IST_WRITE_REWRITE, of a table with a change data feed (delta.enableChangeDataFeed): append the context for a writer
+ * of its changes, as JSON text; nothing for any other table. Its rows are the table's columns and then `_change_type`,
+ * a string: "insert", "delete", "update_preimage", "update_postimage". What the writer returns goes to ist_transaction_add
+ * with this context. Where files are replaced the commit must have it: without it, copied rows would pass for changed ones.
+ */
+IST_API ist_status ist_transaction_change_context(const ist_transaction *transaction, ist_buffer *out, ist_error *err);
+
+/*
  * Take in a further idempotency key (group commit: one per member). IST_ALREADY_EXISTS when the table has committed it
  * (*version is then the version that the key's txn action or the snapshot tells, at least the newest known); the caller
  * leaves that member's actions out.
@@ -131,6 +139,7 @@ typedef struct ist_commit_result {
  * written after every delta.checkpointInterval-th version; its failure does not fail the commit.
  * Returns IST_OK whenever *result is decided; errors are faults (IST_IO, IST_BAD_INPUT...), after which nothing of this
  * transaction is visible unless the message says that it is unknown.
+ * IST_BAD_INPUT: files are replaced, and what changed is not told (ist_transaction_change_context).
  * Note: may be called once.
  */
 IST_API ist_status ist_transaction_commit(ist_transaction *transaction, ist_commit_result *result, ist_error *err);

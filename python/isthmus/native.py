@@ -596,6 +596,11 @@ class Transaction(Handle):
     def write_context(self):
         return text(lib.ist_transaction_write_context, self.pointer)
 
+    def change_context(self):
+        """The context for a writer of a rewrite's changes, which have a column _change_type; "" where nobody asks for
+        them."""
+        return text(lib.ist_transaction_change_context, self.pointer)
+
     def add(self, context, actions):
         data = actions.encode()
         call(lib.ist_transaction_add, self.pointer, _c(context), data, len(data))

@@ -366,10 +366,6 @@ static ist_status begin_existing(ist_transaction *t, const ist_transaction_optio
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
                              "table %s takes appends only (delta.appendOnly = true): it cannot be overwritten",
                              t->table_name);
-    if (t->mode == IST_WRITE_REWRITE && ist__features_enabled(&s->protocol, &s->metadata, "changeDataFeed"))
-        return ist_error_set(err, IST_UNSUPPORTED, 0, NULL,
-                             "table %s has a change data feed (delta.enableChangeDataFeed = true), which Isthmus does "
-                             "not write when rows change: change it by Spark", t->table_name);
     if (!input)
         return IST_OK;
     if (t->overwrites && options->overwrite_schema)
@@ -451,6 +447,7 @@ void ist_transaction_free(ist_transaction *transaction)
     }
     free(transaction->members);
     free(transaction->replaced);
+    free(transaction->changes);
     ist_snapshot_free(transaction->snapshot);
     ist__arena_free(transaction->arena);
     free(transaction);
@@ -471,18 +468,60 @@ int64_t ist_transaction_read_version(const ist_transaction *transaction)
     return transaction->read_version;
 }
 
+static ist__context context_of(const ist_transaction *t)
+{
+    return (ist__context){
+        .table_id = t->metadata.id,
+        .table_name = t->table_name,
+        .schema = t->metadata.schema_string,
+        .partition_columns = t->metadata.partition_columns,
+        .configuration = t->metadata.configuration,
+        .target_file_bytes = t->target_file_bytes,
+        .changes_metadata = ist_transaction_changes_metadata(t),
+    };
+}
+
 ist_status ist_transaction_write_context(const ist_transaction *transaction, ist_buffer *out, ist_error *err)
 {
-    ist__context context = {
-        .table_id = transaction->metadata.id,
-        .table_name = transaction->table_name,
-        .schema = transaction->metadata.schema_string,
-        .partition_columns = transaction->metadata.partition_columns,
-        .configuration = transaction->metadata.configuration,
-        .target_file_bytes = transaction->target_file_bytes,
-        .changes_metadata = ist_transaction_changes_metadata(transaction),
-    };
+    ist__context context = context_of(transaction);
     return ist__context_format(&context, out, err);
+}
+
+static bool tells_changes(const ist_transaction *t)
+{
+    return t->mode == IST_WRITE_REWRITE && ist__features_enabled(&t->protocol, &t->metadata, "changeDataFeed");
+}
+
+/* The table's schema with the column of the change data feed; *out is malloc'ed. */
+static ist_status schema_of_changes(const ist_transaction *t, char **out, ist_error *err)
+{
+    const char *schema = t->metadata.schema_string;
+    yyjson_doc *read = yyjson_read(schema, strlen(schema), 0);
+    yyjson_mut_doc *doc = yyjson_doc_mut_copy(read, NULL);
+    yyjson_mut_val *fields = yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "fields");
+    yyjson_mut_val *field = yyjson_mut_arr_add_obj(doc, fields);
+    yyjson_mut_obj_add_str(doc, field, "name", "_change_type");
+    yyjson_mut_obj_add_str(doc, field, "type", "string");
+    yyjson_mut_obj_add_bool(doc, field, "nullable", true);
+    yyjson_mut_obj_add_obj(doc, field, "metadata");
+    *out = field ? yyjson_mut_write(doc, 0, NULL) : NULL;
+    yyjson_mut_doc_free(doc);
+    yyjson_doc_free(read);
+    return *out ? IST_OK : no_memory(err);
+}
+
+ist_status ist_transaction_change_context(const ist_transaction *transaction, ist_buffer *out, ist_error *err)
+{
+    ist__context context = context_of(transaction);
+    char *schema = NULL;
+    if (!tells_changes(transaction))
+        return IST_OK;
+    IST_TRY(schema_of_changes(transaction, &schema, err));
+    context.schema = schema;
+    context.change_data = true;
+    ist_status status = ist__context_format(&context, out, err);
+    free(schema);
+    return status;
 }
 
 /* ---- gathering ---------------------------------------------------------------------------------------------- */
@@ -523,6 +562,22 @@ static ist_status gather_add(const ist__action *action, void *payload, ist_error
     return IST_OK;
 }
 
+/* Growing by doubling: the count tells when the room is used up. */
+static ist_status gather_change(const ist__action *action, void *payload, ist_error *err)
+{
+    ist_transaction *t = payload;
+    if (action->kind != IST__CDC)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "a writer of changes returns cdc actions, and this is none");
+    if ((t->change_count & (t->change_count - 1)) == 0) {
+        ist__cdc *changes = realloc(t->changes, (t->change_count ? 2 * t->change_count : 1) * sizeof *changes);
+        if (!changes)
+            return no_memory(err);
+        t->changes = changes;
+    }
+    t->changes[t->change_count++] = action->cdc;
+    return IST_OK;
+}
+
 /* Remember which schema files were written for; mostly all of them for one. */
 static ist_status remember_context(ist__member *member, const ist__context *context, ist_error *err)
 {
@@ -552,6 +607,8 @@ ist_status ist__transaction_add_to(ist_transaction *t, size_t index, const char 
         return ist_error_set(err, IST_CONFLICT, 0, NULL,
                              "table %s is partitioned in another way than the files were written for: write again",
                              t->table_name);
+    if (context.change_data && tells_changes(t))
+        return ist__actions_each(actions, size, "writer actions", t->arena, gather_change, t, err);
     ist_status status = ist__schema_fits(context.schema, t->metadata.schema_string, err);
     if (status != IST_OK) {
         ist_error_context(err, "table %s has not the schema any more that the files were written for", t->table_name);
@@ -831,6 +888,10 @@ static ist_status compose(const ist_transaction *t, int64_t version, int64_t now
         IST_TRY(ist__action_format(&action, out, err));
     }
     IST_TRY(append_removes(t, now, out, err));
+    for (size_t i = 0; i < t->change_count; i++) {
+        ist__action action = {.kind = IST__CDC, .cdc = t->changes[i]};
+        IST_TRY(ist__action_format(&action, out, err));
+    }
     return append_adds(t, version, out, err);
 }
 
@@ -1007,6 +1068,10 @@ ist_status ist_transaction_commit(ist_transaction *transaction, ist_commit_resul
     *result = (ist_commit_result){.outcome = IST_COMMIT_COMMITTED, .version = t->version};
     if (t->committed)
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the transaction is committed already");
+    if (tells_changes(t) && t->replaced && t->change_count == 0)
+        return ist_error_set(err, IST_BAD_INPUT, 0, NULL,
+                             "table %s has a change data feed (delta.enableChangeDataFeed = true), and it is not told what "
+                             "changes in the files that are replaced", t->table_name);
     if (t->already)
         fill_from_members(t, result);
     if (t->noop || !has_anything(t))

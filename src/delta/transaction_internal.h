@@ -22,6 +22,7 @@ typedef struct ist__context {
     ist__pairs configuration;
     int64_t target_file_bytes;
     bool changes_metadata; /* the transaction that it came from makes or changes the table */
+    bool change_data;      /* the files are of the change data feed */
 } ist__context;
 
 ist_status ist__context_format(const ist__context *context, ist_buffer *out, ist_error *err);
@@ -86,6 +87,8 @@ struct ist_transaction {
     bool changes_metadata;
     bool overwrites;    /* removes files: all, or with IST_WRITE_REWRITE those of `replaced` */
     bool *replaced;     /* of each file of the snapshot; NULL: none */
+    ist__cdc *changes;  /* files of the change data feed */
+    size_t change_count;
     int64_t row_id_high_water; /* -1: none yet */
     int64_t last_timestamp;    /* in-commit timestamp of `version`; -1 unknown */
 

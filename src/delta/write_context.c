@@ -61,8 +61,9 @@ ist_status ist__context_format(const ist__context *context, ist_buffer *out, ist
         IST_TRY(pair->value ? ist__json_append_string(out, pair->value, err)
                             : ist_buffer_append_string(out, "null", err));
     }
-    return ist_buffer_printf(out, err, "},\"targetFileBytes\":%lld,\"changesMetadata\":%s}",
-                             (long long)context->target_file_bytes, context->changes_metadata ? "true" : "false");
+    return ist_buffer_printf(out, err, "},\"targetFileBytes\":%lld,\"changesMetadata\":%s%s}",
+                             (long long)context->target_file_bytes, context->changes_metadata ? "true" : "false",
+                             context->change_data ? ",\"changeData\":true" : "");
 }
 
 static ist_status bad_context(const char *what, ist_error *err)
@@ -113,6 +114,7 @@ static ist_status read_context(yyjson_val *root, ist__arena *arena, ist__context
     out->configuration = (ist__pairs){items, yyjson_obj_size(pairs)};
     out->target_file_bytes = yyjson_get_sint(yyjson_obj_get(root, "targetFileBytes"));
     out->changes_metadata = yyjson_is_true(yyjson_obj_get(root, "changesMetadata"));
+    out->change_data = yyjson_is_true(yyjson_obj_get(root, "changeData"));
     return IST_OK;
 }
 

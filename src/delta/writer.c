@@ -251,6 +251,8 @@ static ist_status name_file(ist_writer *w, const ist__pair *values, char **path,
     ist_buffer name = IST_BUFFER_INIT;
     char uuid[37];
     ist_status status = IST_OK;
+    if (w->context.change_data)
+        IST_TRY_GOTO(ist_buffer_append_string(&name, "_change_data/", err));
     for (int64_t i = 0; i < w->random_prefix; i++)
         IST_TRY_GOTO(ist_buffer_append(&name, &alphabet[arc4random_uniform(sizeof alphabet - 1)], 1, err));
     if (w->random_prefix)
@@ -262,8 +264,8 @@ static ist_status name_file(ist_writer *w, const ist__pair *values, char **path,
         IST_TRY_GOTO(ist_buffer_append(&name, "/", 1, err));
     }
     ist__uuid(uuid);
-    IST_TRY_GOTO(ist_buffer_printf(&name, err, "part-%05u-%s.c000%s.parquet", w->next_number++, uuid,
-                                   w->codec->extension));
+    IST_TRY_GOTO(ist_buffer_printf(&name, err, "%s-%05u-%s.c000%s.parquet", w->context.change_data ? "cdc" : "part",
+                                   w->next_number++, uuid, w->codec->extension));
     status = ist__strdup(name.data, path, err);
 done:
     ist_buffer_free(&name);
@@ -283,13 +285,21 @@ static ist_status finish_file(ist_writer *w, open_file *file, ist_error *err)
     ist__file_stats known = {file->rows, leaves, leaf_count, w->indexed, file->list_nulls};
     IST_TRY_GOTO(ist__stats_format(&w->file_schema, &known, &stats, err));
     IST_TRY_GOTO(ist__uri_encode(file->path, strlen(file->path), "/=", &path, err));
-    ist__action_init(&action, IST__ADD);
-    action.add.path = path.data;
-    action.add.partition_values = (ist__pairs){file->values, w->partition_count};
-    action.add.size = file->bytes;
-    action.add.modification_time = ist__now_ms();
-    action.add.data_change = true;
-    action.add.stats = stats.data;
+    const ist__pairs values = {file->values, w->partition_count};
+    if (w->context.change_data) {
+        ist__action_init(&action, IST__CDC);
+        action.cdc.path = path.data;
+        action.cdc.partition_values = values;
+        action.cdc.size = file->bytes;
+    } else {
+        ist__action_init(&action, IST__ADD);
+        action.add.path = path.data;
+        action.add.partition_values = values;
+        action.add.size = file->bytes;
+        action.add.modification_time = ist__now_ms();
+        action.add.data_change = true;
+        action.add.stats = stats.data;
+    }
     status = ist__action_format(&action, &w->actions, err);
 done:
     if (status != IST_OK)
@@ -698,7 +708,8 @@ static ist_status discard_one(const ist__action *action, void *payload, ist_erro
     ist_store *store = payload;
     ist_buffer path = IST_BUFFER_INIT;
     (void)err;
-    if (action->kind == IST__ADD && ist__data_path(store, action->add.path, &path, NULL) == IST_OK)
+    const char *file = action->kind == IST__ADD ? action->add.path : action->kind == IST__CDC ? action->cdc.path : NULL;
+    if (file && ist__data_path(store, file, &path, NULL) == IST_OK)
         ist_store_delete(store, path.data, NULL);
     ist_buffer_free(&path);
     return IST_OK;

@@ -188,6 +188,57 @@ static void test_delta_transaction__rewrite(void **state)
     ist_snapshot_free(after);
 }
 
+/* What a rewrite changes is told where the table has a change data feed. */
+static void test_delta_transaction__change_data(void **state)
+{
+    static const char *const kinds[] = {"insert", "delete", "update_preimage"};
+    static const column changes[] = {{"id", NANOARROW_TYPE_INT64, ids, NULL},
+                                     {"name", NANOARROW_TYPE_STRING, NULL, names},
+                                     {"_change_type", NANOARROW_TYPE_STRING, NULL, kinds}};
+    ist_store *store = *state;
+    ist_error err = IST_ERROR_INIT;
+    ist_buffer context = IST_BUFFER_INIT, actions = IST_BUFFER_INIT, text = IST_BUFFER_INIT;
+    ist_commit_result result;
+    ist_scan *scan;
+    ist_writer *writer;
+    struct ArrowArrayStream stream;
+    ist_transaction_options options = IST_TRANSACTION_OPTIONS_INIT;
+    create_with(store, "{\"delta.enableChangeDataFeed\":\"true\"}");
+    ist_transaction *t = prepare(store, &options, plain, 2);
+    assert_ok(ist_transaction_change_context(t, &context, &err), err);
+    assert_int_equal(context.size, 0); /* an append's rows are its changes */
+    ist_transaction_free(t);
+    ist_snapshot *snapshot = open_table(store);
+    assert_ok(ist_scan_open(snapshot, NULL, &scan, &err), err);
+    const char *path = ist_scan_task_path(scan, 0);
+    options.mode = IST_WRITE_REWRITE;
+    t = prepare(store, &options, plain, 2);
+    assert_ok(ist_transaction_replace(t, &path, 1, &err), err);
+    assert_int_equal(ist_transaction_commit(t, &result, &err), IST_BAD_INPUT);
+    assert_non_null(strstr(err.message, "not told what changes"));
+    assert_ok(ist_transaction_change_context(t, &context, &err), err);
+    assert_ok(ist_writer_open(store, context.data, &writer, &err), err);
+    rows_stream(changes, 3, 3, &stream);
+    assert_ok(ist_writer_write(writer, &stream, &err), err);
+    assert_ok(ist_writer_finish(writer, &actions, &err), err);
+    ist_writer_free(writer);
+    assert_int_equal(ist_transaction_add(t, context.data, "{\"txn\":{\"appId\":\"a\",\"version\":1}}", 36, &err),
+                     IST_BAD_INPUT);
+    assert_ok(ist_transaction_add(t, context.data, actions.data, actions.size, &err), err);
+    assert_int_equal(finish(t).version, 1);
+    assert_ok(ist_store_get(store, "_delta_log/00000000000000000001.json", &text, &err), err);
+    assert_non_null(strstr(text.data, "{\"cdc\":{\"path\":\"_change_data/cdc-00000-"));
+    ist_writer_discard(store, actions.data, actions.size);
+    ist_scan_free(scan);
+    ist_snapshot_free(snapshot);
+    snapshot = open_table(store);
+    assert_int_equal(ist_snapshot_row_count(snapshot), 3);
+    ist_snapshot_free(snapshot);
+    ist_buffer_free(&context);
+    ist_buffer_free(&actions);
+    ist_buffer_free(&text);
+}
+
 static void test_delta_transaction__merge_schema(void **state)
 {
     ist_store *store = *state;
@@ -614,6 +665,7 @@ int main(int argc, char **argv)
         IN_MEMORY(test_delta_transaction__create_and_append),
         IN_MEMORY(test_delta_transaction__modes),
         IN_MEMORY(test_delta_transaction__rewrite),
+        IN_MEMORY(test_delta_transaction__change_data),
         IN_MEMORY(test_delta_transaction__merge_schema),
         IN_MEMORY(test_delta_transaction__lost_race_is_rebased),
         IN_MEMORY(test_delta_transaction__overwrite_conflicts_with_append),

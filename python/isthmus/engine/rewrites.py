@@ -5,11 +5,15 @@
    once.
 2. The files that hold rows which are hit, and no others, are read once more and written anew with what the clauses make
    of those rows; then come the rows that are inserted (of an INSERT: its query's, which are kept as well).
-3. One commit replaces the files. It conflicts with every change of the table since the version that was read (Delta's
+3. Of a table with a change data feed the rows that change are written besides, for its readers.
+4. One commit replaces the files. It conflicts with every change of the table since the version that was read (Delta's
    Serializable), and its rows and those of the source are read and written with the principal's rights.
 """
 
+import contextlib
+
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from sqlglot import exp
 
@@ -18,11 +22,12 @@ from isthmus.engine import dialect, lineage
 from isthmus.engine.errors import StatementError, unsupported
 from isthmus.engine.planner import Given
 from isthmus.engine.results import type_names
-from isthmus.engine.targets import ENGINE, Counted, Shape, Source, Target, changed, only
+from isthmus.engine.targets import ENGINE, Counted, Shape, Target, changed, only
 
 # Columns: of the target, of the source; of what is to be done: the row hit, the row that hits it, the clause's number.
 ROW, SOURCE = "isthmus row", "isthmus source row"
 HIT, BY, CLAUSE = "isthmus hit", "isthmus by", "isthmus clause"
+CHANGE = "_change_type"  # of the change data feed: what a row is there; null for one that is not changed
 KEPT_SOURCE, KEPT_CHANGES = "isthmus source", "isthmus changes"
 FILE_BITS = 40  # of a row's number the lower ones count the rows of its file
 
@@ -280,11 +285,18 @@ class Rewrite:
             f'SELECT DISTINCT "{HIT}" >> {FILE_BITS} FROM "{KEPT_CHANGES}" '
             f'WHERE "{CLAUSE}" > 0 AND "{HIT}" IS NOT NULL ORDER BY ALL')]
         self.rows.files = files
-        parts = [self._rewritten(clauses), *more] if files else more
-        query = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-        rows = Counted(self.engine.query(self.statement, query, given=self.given), Shape(self.schema))
+        feed = self.transaction.change_context() if files else ""  # added files are their own changes
+        schema = self.schema
+        if feed:
+            schema = schema.append(pa.field(CHANGE, pa.string()))
+            more = [query.select(_change("insert")) for query in more]
+        parts = [*self._rewritten(clauses, bool(feed)), *more] if files else more
+        query = parts[0]
+        for part in parts[1:]:
+            query = exp.union(query, part, distinct=False)
+        rows = Counted(self.engine.query(self.statement, query, given=self.given), Shape(schema))
         try:
-            self._commit(rows, files)
+            self._commit(rows, files, feed)
         finally:
             rows.close()
 
@@ -294,19 +306,36 @@ class Rewrite:
         return query.join(self._source(), on=exp.EQ(this=_own(BY), expression=_own(SOURCE))).where(
             exp.Is(this=_own(HIT), expression=exp.Null()), _is_any(inserts))
 
-    def _rewritten(self, clauses):
-        """The rows of the files that are read once more, with what is changed."""
+    def _rewritten(self, clauses, tells_changes):
+        """Queries of the rows of the files that are read once more, with what is changed. Where changes are told a column
+        says which these are: deleted rows are among them then, and updated ones come a second time as they were."""
         deletes = [clause for clause in clauses if clause.kind == "DELETE"]
         updates = [clause for clause in clauses if clause.kind == "UPDATE"]
-        name = exp.to_identifier(self.table.alias_or_name, quoted=True)
-        columns = self._values(updates, lambda field: exp.column(
-            exp.to_identifier(field.name, quoted=True), table=name.copy()))
-        is_changed = exp.GT(this=_own(CLAUSE), expression=exp.Literal.number(0))
-        query = exp.select(*columns).from_(self._target()).join(
-            self._changes(), on=exp.and_(exp.EQ(this=_own(HIT), expression=_own(ROW)), is_changed), join_type="left")
+        query = exp.select(*self._values(updates, self._as_it_is)).from_(self._target())
+        query = query.join(self._hits(), on=exp.EQ(this=_own(HIT), expression=_own(ROW)), join_type="left")
         if self.kind == "MERGE":
             query = query.join(self._source(), on=exp.EQ(this=_own(BY), expression=_own(SOURCE)), join_type="left")
-        return query.where(exp.not_(_is_any(deletes))) if deletes else query
+        if not tells_changes:
+            return [query.where(exp.not_(_is_any(deletes))) if deletes else query]
+        queries = [query.select(_named(exp.Case(ifs=[
+            exp.If(this=_is_any(of), true=exp.Literal.string(kind))
+            for of, kind in ((deletes, "delete"), (updates, "update_postimage")) if of]), CHANGE))]
+        if updates:
+            before = exp.select(*self._values([], self._as_it_is), _change("update_preimage")).from_(self._target())
+            queries.append(before.join(self._hits(), on=exp.EQ(this=_own(HIT), expression=_own(ROW))).where(
+                _is_any(updates)))
+        return queries
+
+    def _hits(self):
+        """What is to be done with rows of the target, once for each."""
+        query = exp.select(_own(HIT), *(_named(exp.AnyValue(this=_own(name)), name) for name in (BY, CLAUSE)))
+        query = query.from_(self._changes()).where(exp.GT(this=_own(CLAUSE), expression=exp.Literal.number(0)),
+                                                   exp.not_(exp.Is(this=_own(HIT), expression=exp.Null())))
+        return query.group_by(_own(HIT)).subquery(exp.to_identifier("isthmus hits", quoted=True))
+
+    def _as_it_is(self, field):
+        return exp.column(exp.to_identifier(field.name, quoted=True),
+                          table=exp.to_identifier(self.table.alias_or_name, quoted=True))
 
     def _values(self, clauses, otherwise):
         """The table's columns by clauses, each cast as an assignment is."""
@@ -319,22 +348,23 @@ class Rewrite:
                 value = _cast(value, type)
             yield _named(exp.Case(ifs=ifs, default=value) if ifs else value, field.name)
 
-    def _commit(self, rows, files):
-        source = Source(rows)
-        actions = None
+    def _commit(self, rows, files, feed):
         transaction = self.transaction
+        written = []
         try:
-            with self.target.failing(), native.Writer(self.store, transaction.write_context()) as writer:
-                writer.write(pa.RecordBatchReader.from_batches(self.schema, source))
-                actions = writer.finish()
+            with self.target.failing(), contextlib.ExitStack() as open_writers:
+                contexts = [transaction.write_context(), *([feed] if feed else [])]
+                writers = [open_writers.enter_context(native.Writer(self.store, context)) for context in contexts]
+                for batch in rows:
+                    for writer, part in zip(writers, _split(batch) if feed else [batch]):
+                        writer.write(part)
+                written = [writer.finish() for writer in writers]
                 transaction.replace(self.rows.paths(files))
-                transaction.add(transaction.write_context(), actions)
+                for context, actions in zip(contexts, written):
+                    transaction.add(context, actions)
                 transaction.commit()
         except StatementError:
-            if actions is not None:
-                delta.discard_uncommitted(self.store, [actions], self.target.key)
-            if source.failure is not None:
-                raise source.failure from None
+            delta.discard_uncommitted(self.store, written, self.target.key)
             raise
 
     def _done(self, clauses, counts, tree=None):
@@ -467,6 +497,17 @@ def _cast(node, type):
 
 def _number(value, name):
     return _named(_cast(exp.Null() if value is None else exp.Literal.number(value), "BIGINT"), name)
+
+
+def _change(kind):
+    return _named(exp.Literal.string(kind), CHANGE)
+
+
+def _split(batch):
+    """(the rows of the data files, those of the change data feed)"""
+    kind = batch.column(CHANGE)
+    is_there = pc.or_kleene(pc.is_null(kind), pc.is_in(kind, pa.array(["insert", "update_postimage"])))
+    return batch.filter(is_there).drop_columns([CHANGE]), batch.filter(pc.is_valid(kind))
 
 
 def _column(name):
