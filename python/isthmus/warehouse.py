@@ -180,7 +180,7 @@ def read_sql(query, *, warehouse_id=None, catalog=None, schema=None, parameters=
              timeout=None, connection=None, credential_provider=None, parallelism=-1, override_num_blocks=None,
              **ray_arguments):
     """A Ray Dataset of a statement's result. The statement runs now; Ray's workers fetch the chunks when they are
-    needed, as long as the server keeps them.
+    needed, as long as the server keeps them. What it read is told of as what a table came from that is written from it.
 
     credential_provider   Ray's DatabricksCredentialProvider, in place of `connection`: asked for a host and tokens,
                           here and in the workers
@@ -189,6 +189,7 @@ def read_sql(query, *, warehouse_id=None, catalog=None, schema=None, parameters=
 
     The other arguments, and what is raised, are those of isthmus.sql.
     """
+    from isthmus import openlineage
     from isthmus import ray as isthmus_ray
 
     source = _Source(connection, credential_provider)
@@ -196,9 +197,10 @@ def read_sql(query, *, warehouse_id=None, catalog=None, schema=None, parameters=
                            _members(warehouse_id, catalog, schema, row_limit, byte_limit, timeout))
     pieces = [isthmus_ray.Piece(rows, bytes, functools.partial(_read_chunk, _Task(task, credential_provider)))
               for task, rows, bytes in statement.tasks()]
+    inputs = [openlineage.Dataset(name) for name in statement.manifest().get("isthmus_inputs", ())]
     if override_num_blocks is None and parallelism > 0:
         override_num_blocks = parallelism
-    return isthmus_ray.read_pieces("SQL", statement.schema, pieces, [], None, override_num_blocks, **ray_arguments)
+    return isthmus_ray.read_pieces("SQL", statement.schema, pieces, inputs, None, override_num_blocks, **ray_arguments)
 
 
 def read_databricks_tables(*, warehouse_id, table=None, query=None, catalog=None, schema=None, credential_provider=None,

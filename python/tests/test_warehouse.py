@@ -369,6 +369,13 @@ def test_warehouse__read_sql_in_ray(data, cluster):
         isthmus.read_sql("SELECT * FROM tests.nowhere")
 
 
+def test_warehouse__what_read_sql_read_is_an_input_of_what_is_written(data, cluster):
+    isthmus.read_sql("SELECT o_orderkey, c_name FROM orders JOIN customer ON o_custkey = c_custkey", schema="tests") \
+        .write_databricks_table("main.tests.from_read_sql")
+    upstream = isthmus.lineage("main.tests.from_read_sql", depth=1)["upstream"]
+    assert {edge["source"] for edge in upstream} == {"main.tests.orders", "main.tests.customer"}
+
+
 # ---- isthmus.sql -----------------------------------------------------------------------------------------------------
 
 

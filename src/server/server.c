@@ -212,7 +212,8 @@ static ist_status start_warehouses(ist_server *server, const ist_warehouse_optio
     const ist__warehouse_host host = {
         .local = ist__server_local(server), .socket = ist__file_signer_socket(server->file_signer),
         .write = write_later, .self = server};
-    IST_TRY(options ? ist__warehouses_start(options, &host, &server->warehouses, err) : IST_OK);
+    if (options)
+        IST_TRY(ist__warehouses_start(options, &host, &server->warehouses, err));
     /* Without the socket everything works, slower: it does not keep the server from starting. */
     ist__file_broker_start(server->file_signer, server->warehouses, &server->file_broker, NULL);
     return IST_OK;

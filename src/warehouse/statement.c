@@ -94,6 +94,7 @@ void ist__statement_release(ist__statement *s)
     free(s->client);
     free(s->message);
     free(s->lineage);
+    free(s->inputs);
     free(s);
 }
 

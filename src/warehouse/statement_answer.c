@@ -113,6 +113,8 @@ static ist_status append_manifest(ist_buffer *out, const ist__statement *s, cons
         IST_TRY(ist_buffer_printf(out, err, ",\"total_byte_count\":%" PRId64, result ? result->bytes : 0));
     if (s->request.compression)
         IST_TRY(ist_buffer_printf(out, err, ",\"result_compression\":\"%s\"", s->request.compression));
+    if (s->inputs)
+        IST_TRY(ist_buffer_printf(out, err, ",\"isthmus_inputs\":%s", s->inputs));
     IST_TRY(append_chunks(out, s, result, err));
     return ist_buffer_printf(out, err, ",\"truncated\":%s}", s->truncated ? "true" : "false");
 }

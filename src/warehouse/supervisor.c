@@ -549,6 +549,8 @@ static ist_status on_done(worker *w, const ist__worker_message *m, ist_error *er
     ist__utf8_copy(s->kind, sizeof s->kind, m->kind);
     if (m->lineage)
         s->lineage = yyjson_val_write(m->lineage, 0, NULL);
+    if (yyjson_is_arr(yyjson_obj_get(m->lineage, "inputs")))
+        s->inputs = yyjson_val_write(yyjson_obj_get(m->lineage, "inputs"), 0, NULL);
     finish(w, IST__SUCCEEDED, NULL, NULL);
     return IST_OK;
 }

@@ -37,7 +37,7 @@ typedef struct ist__statement ist__statement;
 /* What warehouses need of whoever runs them. */
 typedef struct ist__warehouse_host {
     ist__local *local;  /* borrowed until ist__warehouses_free */
-    const char *socket; /* "@name", where chunks are passed for links (store/file_wire.h); borrowed likewise */
+    const char *socket; /* "@name", which passes chunks for links (store/file_wire.h); borrowed; NULL for none */
     /*
      * Run `work` soon, in a write transaction that others may share, in a savepoint of its own and not in this thread;
      * then call done with whether what it wrote is kept. Never fails: what cannot be done is done(payload, false).

@@ -79,6 +79,7 @@ struct ist__statement {
     char error_code[48], sql_state[8];
     char *message;
     char *lineage; /* JSON */
+    char *inputs;  /* JSON array: the names of what it read, as its text has them; NULL where none were told */
     ist__waiter *waiters;
     ist__statement *next_unrecorded; /* waits to be written to the history, and is held by it */
     bool unrecorded, recorded;       /* recorded: the history has its end */

@@ -48,7 +48,8 @@ static void test_warehouse_result_link__is_split_only_where_it_is_one(void **sta
 #define PATH "http://h:1/api/2.0/isthmus/results/" ID
     static const char *const none[] = {
         "", "http://h:1/", PATH, PATH "/7", PATH "/7?expires=1", PATH "/7?expires=1&signature=",
-        PATH "/?expires=1&signature=x", PATH "/-7?expires=1&signature=x", PATH "/7?signature=x&expires=1", PATH "/7?expires=1&signature=x&more=1",
+        PATH "/?expires=1&signature=x", PATH "/-7?expires=1&signature=x", PATH "/7?signature=x&expires=1",
+        PATH "/7?expires=1&signature=x&more=1",
         PATH "0/7?expires=1&signature=x", PATH "/7?expires=111111111111111111111&signature=x",
         PATH "/7?expires=1&signature=01234567890123456789012345678901234567890123456789",
     };
