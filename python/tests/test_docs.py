@@ -116,6 +116,12 @@ def test_reference_has_every_call():
     assert calls == told
 
 
+def test_index_has_every_page():
+    folder = doc_page.ROOT / "docs"
+    told = set(re.findall(r"\(([\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8")))
+    assert told == {path.name for path in folder.glob("*.md")} - {"README.md"}
+
+
 def headings(path):
     """The anchors that a page's headings are, as the pages' hosts make them."""
     lines = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.M)
