@@ -77,11 +77,16 @@ def size(bytes):
     return f"{bytes:,.0f} {units[unit]}" if unit == 0 else f"{bytes:,.1f} {units[unit]}"
 
 
+def count(number, word):
+    """"1 row", "2,000 rows"; None stays None."""
+    return None if number is None else f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def delta(told, title):
     """A Delta table from what ist_snapshot_describe tells."""
-    rows_told = "unknown rows" if told["rows"] is None else f"{told['rows']:,} rows"
     known = [("version", f"{told['version']} of {moment(told['timestamp'])} UTC"),
-             ("rows", f"{rows_told} in {told['files']:,} files, {size(told['bytes'])}"), ("location", told["uri"]),
+             ("rows", f"{count(told['rows'], 'row') or 'unknown'} in {count(told['files'], 'file')}, {size(told['bytes'])}"),
+             ("location", told["uri"]),
              ("partitioned by", ", ".join(told["partitionColumns"])),
              ("features", ", ".join(name for name in told.get("features") or () if name not in _USUAL)),
              *(("property", f"{key} = {value}") for key, value in sorted(told["properties"].items()))]
@@ -98,8 +103,8 @@ _COLUMNS = (("column", lambda field: field["name"], False), ("type", lambda fiel
 
 
 def filled(columns, items):
-    """A table of items. `columns` are (title, function of an item, is it a number?); those that no item has anything for
-    are left out."""
+    """A table of items. `columns` are (title, function of an item, is it a number?); those that no item has anything
+    for are left out."""
     filled = [(title, [value(item) for item in items], number) for title, value, number in columns]
     filled = [each for each in filled if not items or any(cell not in (None, "") for cell in each[1])]
     lines = zip(*(["" if cell is None else cell for cell in cells] for _, cells, _ in filled))

@@ -402,10 +402,6 @@ def _script(path, target):
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _count(number, word):
-    return None if number is None else f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 _CREDENTIALS = {
     "s3": "a session of AWS STS for this table's prefix alone",
     "gs": "a token for this table's prefix alone",
@@ -457,8 +453,8 @@ def _access(place, store):
 
 
 def _contents(now):
-    rows = "rows unknown" if now.rows is None else _count(now.rows, "row")
-    return [("holds", f"{rows} in {_count(now.file_count, 'file')}, {_html.size(now.size_bytes)}"),
+    rows = "rows unknown" if now.rows is None else _html.count(now.rows, "row")
+    return [("holds", f"{rows} in {_html.count(now.file_count, 'file')}, {_html.size(now.size_bytes)}"),
             ("partitioned by", ", ".join(now.partition_columns))]
 
 
@@ -535,7 +531,8 @@ def _dataset(dataset, target):
     schema = dataset.schema(fetch_if_missing=False)
     schema = None if schema is None else ray._arrow_schema(schema)
     size = ray._write_bytes(dataset, schema)
-    tasks = None if size is None or known.size_bytes is None else _count(max(1, -(-known.size_bytes // size)), "task")
+    sized = size is not None and known.size_bytes is not None
+    tasks = _html.count(max(1, -(-known.size_bytes // size)), "task") if sized else None
     facts = [("plan", " -> ".join(_operators(dag))),
              ("comes from", ", ".join(f"{each.name}{'' if each.version is None else f' version {each.version}'}"
                                       for each in ray.inputs_of(dataset))),
@@ -631,9 +628,9 @@ def _dataframe(df, target):
                                  for each in inputs)),
              ("columns", _columns(schema)), ("refused", refused),
              ("size", None if plan.bytes is None else "at most " + ", ".join(filter(None, [
-                 _html.size(plan.bytes), _count(plan.rows, "row")])) + ", by Spark's optimizer"),
+                 _html.size(plan.bytes), _html.count(plan.rows, "row")])) + ", by Spark's optimizer"),
              ("partitions", None if plan.partitions is None else f"up to {plan.partitions:,}"),
-             ("blocks in Ray", f"about {ray.block_count(chunks, plan.bytes or 0):,}"),
+             ("blocks in Ray", f"about {ray.block_html.count(chunks, plan.bytes or 0):,}"),
              ("leaves Spark by", "the executors' JVM (ChunkWriter)" if in_jvm else "its Python workers (mapInArrow)"),
              ("memory", _daemon_memory()),
              ("survives", "the loss of executors: rows that were put are the daemon's, and go when the daemon goes"),

@@ -85,7 +85,7 @@ class Bar:
         return self._told()
 
     def _told(self, *steps):
-        told = [*steps, f"{self.rows:,} rows" if self.rows else "",
+        told = [*steps, _html.count(self.rows, "row") if self.rows else "",
                 _html.size(self.bytes) if self.bytes else "", f"{time.monotonic() - self._start:.1f} s"]
         return f"{self.what}: {', '.join(filter(None, told))}"
 

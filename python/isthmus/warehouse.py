@@ -63,8 +63,8 @@ class Result:
                    or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)]
         left = self.rows - len(lines)
         return _html.box("SQL result", _html.rows(self.schema.names, lines, numbers),
-                         _html.note(f"and {left:,} more rows" if left else ""),
-                         note=f"{self.rows:,} rows{', cut at a limit' if self.is_truncated else ''}, "
+                         _html.note(f"and {left:,} more" if left else ""),
+                         note=f"{_html.count(self.rows, 'row')}{', cut at a limit' if self.is_truncated else ''}, "
                               f"statement {self.statement_id}")
 
     def __repr__(self):
