@@ -77,9 +77,9 @@ def _plan(relation, schema, statement):
 
 def _unreadable(name):
     """What it reads is not for the principal's eyes, not even by name."""
-    return StatementError("INVALID_STATEMENT", f"A row filter or mask of {name} reads a table that is not there or that "
-                          "the function's owner may not read, or the table's owner may not execute the function; they "
-                          "must mend it.")
+    return StatementError(
+        "INVALID_STATEMENT", f"A row filter or mask of {name} reads a table that is not there or that the function's owner "
+                             "may not read, or the table's owner may not execute the function; they must mend it.")
 
 
 class _Policy:
@@ -151,8 +151,9 @@ def _bind(where, body, values, function, inner):
         if name not in values or qualifier not in ("", function):
             raise StatementError("UNRESOLVED_COLUMN", f"{where} uses {column.name}, which is none of its parameters.")
         if is_inside and not qualifier and name in inner:
-            raise StatementError("UNRESOLVED_COLUMN", f"{where} uses {column.name}, which is a parameter and a column of "
-                                 f"a table that it reads: for the parameter it must say {function}.{column.name}.")
+            raise StatementError(
+                "UNRESOLVED_COLUMN", f"{where} uses {column.name}, which is a parameter and a column of a table that it "
+                                     f"reads: for the parameter it must say {function}.{column.name}.")
         column.replace(_column(values[name]))
 
 

@@ -307,8 +307,8 @@ class Rewrite:
             exp.Is(this=_own(HIT), expression=exp.Null()), _is_any(inserts))
 
     def _rewritten(self, clauses, tells_changes):
-        """Queries of the rows of the files that are read once more, with what is changed. Where changes are told a column
-        says which these are: deleted rows are among them then, and updated ones come a second time as they were."""
+        """Queries of the rows of the files that are read once more, with what is changed. Where changes are told a
+        column says which these are: deleted rows are among them then, and updated ones come once more as they were."""
         deletes = [clause for clause in clauses if clause.kind == "DELETE"]
         updates = [clause for clause in clauses if clause.kind == "UPDATE"]
         query = exp.select(*self._values(updates, self._as_it_is)).from_(self._target())
