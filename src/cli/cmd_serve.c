@@ -9,6 +9,7 @@
 #include <string.h>
 
 typedef struct serve_values {
+    const char *config;
     const char *address;
     int64_t port;
     const char *storage_root, *storage_config;
@@ -20,6 +21,9 @@ typedef struct serve_values {
 } serve_values;
 
 static const cli_option options[] = {
+    {"config", CLI_FILE, offsetof(serve_values, config), "FILE", NULL,
+     "File of settings, one to a line: name = value, each named as its option here. What is typed goes before it.", 0, 0,
+     NULL},
     {"address", CLI_TEXT, offsetof(serve_values, address), "ADDRESS", "127.0.0.1", "Address to listen on.", 0, 0, NULL},
     {"port", CLI_NUMBER, offsetof(serve_values, port), "N", "0", "Port to listen on; 0 for a free one.", 0, 65535,
      NULL},
@@ -67,6 +71,7 @@ static const cli_option options[] = {
 
 static const cli_example examples[] = {
     {"isthmus serve", "Run it until Ctrl-C or SIGTERM; everything on this machine finds it by itself"},
+    {"isthmus serve --config /etc/isthmus/server.conf", "With its settings in a file: workers = 8, tls-cert = ..."},
     {"isthmus serve --port 8080 --storage-root /data/warehouse", "On a port of your choice, with its tables in /data"},
     {0},
 };

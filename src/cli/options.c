@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,6 +186,7 @@ static ist_status set_value(cli_call *call, const cli_option *option, void *base
         *(bool *)member = true;
         return IST_OK;
     case CLI_TEXT:
+    case CLI_FILE:
         *(const char **)member = text;
         return IST_OK;
     case CLI_NUMBER: {
@@ -264,6 +266,75 @@ static ist_status parse_option(cli_call *call, int argc, char **argv, int *i, is
     return set_value(call, option, common ? (void *)call : call->values, value, err);
 }
 
+/* "name = value" as a word like those that are typed; a flag's value is true or false. */
+static ist_status take_line(cli_call *call, char *line, ist_error *err)
+{
+    static const char space[] = " \t\r\n";
+    char word[LINE_MAX];
+    char *value = strchr(line, '='), *end = line + strlen(line);
+    line += strspn(line, space);
+    if (*line == '#' || !*line)
+        return IST_OK;
+    while (end > line && strchr(space, end[-1]))
+        *--end = '\0';
+    if (!value || value < line)
+        return cli_usage(call, err, "not of the form: name = value");
+    size_t size = (size_t)(value++ - line);
+    while (size > 0 && strchr(space, line[size - 1]))
+        size--;
+    value += strspn(value, space);
+    bool common;
+    const cli_option *option = find_option(call->command->page, line, size, &common);
+    bool is_flag = option && option->kind == CLI_FLAG;
+    if (is_flag && strcmp(value, "true") != 0)
+        return strcmp(value, "false") == 0 ? IST_OK
+                                           : cli_usage(call, err, "%s is neither true nor false", option->name);
+    if (option && option->kind == CLI_FILE)
+        return cli_usage(call, err, "a file of settings cannot name another one");
+    snprintf(word, sizeof word, is_flag ? "--%.*s" : "--%.*s=%s", (int)size, line, value);
+    ist_status status = add_word(&call->file_words, word, strlen(word), err);
+    int i = 0;
+    return status == IST_OK ? parse_option(call, 1, &call->file_words.items[call->file_words.count - 1], &i, err) : status;
+}
+
+static ist_status read_file(cli_call *call, const char *path, ist_error *err)
+{
+    char line[LINE_MAX];
+    ist_status status = IST_OK;
+    int number = 0;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return ist_error_set(err, IST_IO, errno, path, "cannot read %s: %s", path, strerror(errno));
+    while (status == IST_OK && fgets(line, sizeof line, file)) {
+        number++;
+        bool whole = strchr(line, '\n') || feof(file);
+        status = whole ? take_line(call, line, err)
+                       : cli_usage(call, err, "a line of settings has %d bytes at most", LINE_MAX - 2);
+        if (status != IST_OK)
+            ist_error_context(err, "%s:%d", path, number);
+    }
+    fclose(file);
+    return status;
+}
+
+/* The files that are typed, before everything else that is. */
+static ist_status read_files(cli_call *call, int argc, char **argv, ist_error *err)
+{
+    bool common;
+    ist_status status = IST_OK;
+    for (int i = 0; status == IST_OK && i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t size = strcspn(argv[i], "=");
+        const cli_option *option =
+            size > 2 ? find_option(call->command->page, argv[i] + 2, size - 2, &common) : NULL;
+        if (!option || option->kind != CLI_FILE || strncmp(argv[i], "--", 2) != 0)
+            continue;
+        const char *path = argv[i][size] ? argv[i] + size + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+        if (path)
+            status = read_file(call, path, err);
+    }
+    return status;
+}
+
 void cli_argument_range(const cli_page *page, size_t *min, size_t *max)
 {
     *min = *max = 0;
@@ -335,6 +406,8 @@ ist_status cli_parse(const cli_command *command, int argc, char **argv, cli_call
         if (!option->fallback && option->kind == CLI_NUMBER)
             *(int64_t *)((char *)base + option->offset) = -1;
     }
+    if ((status = read_files(call, argc, argv, err)) != IST_OK)
+        return status;
     bool ended = false;
     for (int i = 0; i < argc; i++) {
         if (!ended && strcmp(argv[i], "--") == 0) {
@@ -361,6 +434,9 @@ void cli_call_free(cli_call *call)
                 free(list->items[j]);
             free(list->items);
         }
+    for (size_t i = 0; i < call->file_words.count; i++)
+        free(call->file_words.items[i]);
+    free(call->file_words.items);
     free(call->values);
     free(call->args);
 }

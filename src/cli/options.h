@@ -22,7 +22,8 @@ typedef enum cli_kind {
     CLI_NUMBER, /* int64_t between min and max; -1 when neither given nor with a default */
     CLI_CHOICE, /* int: index of the word among those of `value`, which are divided by '|' */
     CLI_LIST,   /* cli_list: words divided by commas; may be repeated */
-    CLI_TEXTS   /* cli_list: a text each time it is given, commas and all */
+    CLI_TEXTS,  /* cli_list: a text each time it is given, commas and all */
+    CLI_FILE    /* const char *: a file of "name = value" lines, names being options; those that are typed come after it */
 } cli_kind;
 
 typedef struct cli_list {
@@ -80,6 +81,7 @@ typedef struct cli_call {
     bool quiet;
     const char *catalog;
     const char *socket;
+    cli_list file_words; /* the options of a CLI_FILE, as if typed */
     bool usage; /* the error is about how the command was typed: exit status 2 */
 } cli_call;
 

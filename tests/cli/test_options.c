@@ -4,6 +4,7 @@
 #include "testing.h"
 
 #include <string.h>
+#include <unistd.h>
 
 typedef struct values {
     bool flag;
@@ -11,6 +12,7 @@ typedef struct values {
     int64_t number, unset;
     int mode;
     cli_list words, texts;
+    const char *file;
 } values;
 
 static const cli_option options[] = {
@@ -21,6 +23,7 @@ static const cli_option options[] = {
     {"mode", CLI_CHOICE, offsetof(values, mode), "red|green|blue", "green", "A choice.", 0, 0, NULL},
     {"words", CLI_LIST, offsetof(values, words), "A,B", NULL, "Words.", 0, 0, NULL},
     {"texts", CLI_TEXTS, offsetof(values, texts), "TEXT", NULL, "Texts.", 0, 0, NULL},
+    {"file", CLI_FILE, offsetof(values, file), "FILE", NULL, "Settings.", 0, 0, NULL},
     {0},
 };
 
@@ -219,10 +222,48 @@ static void test_cli_options__help_tells_all(void **state)
     }
 }
 
+/* A file's lines are as if they were typed first. */
+static void test_cli_options__a_file_of_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *complaint;
+    } bad[] = {{"\nnumber", ":2: not of the form"},   {"number = x\n", ":1: --number needs a whole number"},
+               {"flag = yes", "neither true nor false"}, {"numbre = 3", "did you mean --number?"},
+               {"file = /other", "cannot name another"}};
+    cli_call call;
+    ist_error err;
+    char path[] = "/tmp/isthmus_settings_XXXXXX", word[100];
+    int fd = mkstemp(path);
+    dprintf(fd, "# what is wanted\n\n  number = 3\r\ntext=a = b # c \nwords = x,y\nflag = true\nunset =  4");
+    snprintf(word, sizeof word, "--file=%s", path);
+    assert_ok(PARSE("t", "--number", "5", "--words", "z", word), err);
+    const values *v = call.values;
+    assert_int_equal(v->number, 5);
+    assert_int_equal(v->unset, 4);
+    assert_string_equal(v->text, "a = b # c");
+    assert_true(v->flag);
+    assert_int_equal(v->words.count, 3);
+    cli_call_free(&call);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ftruncate(fd, 0) | (int)lseek(fd, 0, SEEK_SET), 0);
+        dprintf(fd, "%s", bad[i].text);
+        assert_int_equal(PARSE("t", "--file", path), IST_BAD_INPUT);
+        assert_non_null(strstr(err.message, bad[i].complaint));
+        assert_non_null(strstr(err.message, path));
+        cli_call_free(&call);
+    }
+    close(fd);
+    unlink(path);
+    assert_int_equal(PARSE("t", "--file", path), IST_IO);
+    cli_call_free(&call);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cli_options__defaults),
+        cmocka_unit_test(test_cli_options__a_file_of_settings),
         cmocka_unit_test(test_cli_options__every_kind),
         cmocka_unit_test(test_cli_options__double_dash_ends_them),
         cmocka_unit_test(test_cli_options__refusals),
