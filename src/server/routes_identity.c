@@ -188,19 +188,15 @@ static ist_status form_value(const char *form, const char *key, ist_buffer *out,
 static ist_status basic_credentials(const char *header, ist_buffer *id, ist_buffer *secret, ist_error *err)
 {
     unsigned char plain[1024];
-    size_t size = strlen(header);
+    size_t size = sizeof plain;
     ist_status status = IST_BAD_INPUT;
-    if (size > 0 && size % 4 == 0 && size / 4 * 3 <= sizeof plain) {
-        int length = EVP_DecodeBlock(plain, (const unsigned char *)header, (int)size);
-        length -= header[size - 1] == '=' ? header[size - 2] == '=' ? 2 : 1 : 0;
-        const unsigned char *colon = length > 0 ? memchr(plain, ':', (size_t)length) : NULL;
-        if (colon && !memchr(plain, '\0', (size_t)length)) {
-            status = ist__uri_decode((const char *)plain, (size_t)(colon - plain), id, err);
-            if (status == IST_OK)
-                status = ist__uri_decode((const char *)colon + 1, (size_t)(plain + length - colon - 1), secret, err);
-        }
-        OPENSSL_cleanse(plain, sizeof plain);
-    }
+    bool good = ist__base64_decode(header, strlen(header), plain, &size) && !memchr(plain, '\0', size);
+    const unsigned char *colon = good ? memchr(plain, ':', size) : NULL;
+    if (colon)
+        status = ist__uri_decode((const char *)plain, (size_t)(colon - plain), id, err);
+    if (status == IST_OK)
+        status = ist__uri_decode((const char *)colon + 1, (size_t)(plain + size - colon - 1), secret, err);
+    OPENSSL_cleanse(plain, sizeof plain);
     return status == IST_OK ? IST_OK
                             : ist__uc_error(err, IST__UC_UNAUTHENTICATED, "the Authorization header cannot be read");
 }

@@ -29,14 +29,10 @@ static ist_status sign_text(const char *key, const ist_buffer *text, char out[64
 {
     unsigned char raw[KEY_MAX], hash[EVP_MAX_MD_SIZE];
     unsigned hash_size = 0;
-    size_t size = strlen(key);
-    int raw_size = size > 0 && size % 4 == 0 && size / 4 * 3 <= sizeof raw
-                       ? EVP_DecodeBlock(raw, (const unsigned char *)key, (int)size) : -1;
-    if (raw_size < 0)
+    size_t size = sizeof raw;
+    if (!ist__base64_decode(key, strlen(key), raw, &size))
         return ist_error_set(err, IST_BAD_INPUT, 0, NULL, "the key of the storage account is not base64");
-    raw_size -= key[size - 1] == '=';
-    raw_size -= key[size - 2] == '=';
-    bool good = HMAC(EVP_sha256(), raw, raw_size, (const unsigned char *)text->data, text->size, hash, &hash_size);
+    bool good = HMAC(EVP_sha256(), raw, (int)size, (const unsigned char *)text->data, text->size, hash, &hash_size);
     explicit_bzero(raw, sizeof raw);
     if (!good)
         return ist_error_set(err, IST_INTERNAL, 0, NULL, "HMAC-SHA256 is not available");

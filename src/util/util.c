@@ -97,7 +97,8 @@ void ist__hex(const void *bytes, size_t size, char *out)
     out[2 * size] = '\0';
 }
 
-static const char base64url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+#define BASE64_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+static const char base64url_digits[] = BASE64_DIGITS "-_", base64_digits[] = BASE64_DIGITS "+/";
 
 ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_error *err)
 {
@@ -115,17 +116,17 @@ ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_e
     return IST_OK;
 }
 
-bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size)
+static bool decode(const char *digits, const char *text, size_t size, unsigned char *out, size_t *out_size)
 {
     uint32_t bits = 0;
     size_t count = 0;
     if (size % 4 == 1)
         return false;
     for (size_t i = 0; i < size; i++) {
-        const char *digit = text[i] ? strchr(base64url_digits, text[i]) : NULL;
+        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
         if (!digit)
             return false;
-        bits = bits << 6 | (uint32_t)(digit - base64url_digits);
+        bits = bits << 6 | (uint32_t)(digit - digits);
         if (i % 4 > 0 && count == *out_size)
             return false;
         if (i % 4 > 0)
@@ -133,6 +134,19 @@ bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, si
     }
     *out_size = count;
     return true;
+}
+
+bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size)
+{
+    return decode(base64url_digits, text, size, out, out_size);
+}
+
+bool ist__base64_decode(const char *text, size_t size, unsigned char *out, size_t *out_size)
+{
+    if (size == 0 || size % 4 != 0)
+        return false;
+    size -= text[size - 1] == '=' ? text[size - 2] == '=' ? 2 : 1 : 0;
+    return decode(base64_digits, text, size, out, out_size);
 }
 
 ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err)

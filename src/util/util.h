@@ -54,6 +54,9 @@ ist_status ist__base64url(const void *bytes, size_t size, ist_buffer *out, ist_e
 /* Undo it. *out_size: room in `out`, then bytes there. false: not base64 for URLs, or no room. */
 bool ist__base64url_decode(const char *text, size_t size, unsigned char *out, size_t *out_size);
 
+/* Undo base64 with its padding (RFC 4648, section 4). As above; what is empty is none. */
+bool ist__base64_decode(const char *text, size_t size, unsigned char *out, size_t *out_size);
+
 /* Append a whole file of at most `limit` bytes. Errors: IST_NOT_FOUND, IST_NO_MEMORY, IST_IO. */
 ist_status ist__read_file(const char *path, size_t limit, ist_buffer *out, ist_error *err);
 

@@ -89,6 +89,22 @@ static void test_util_text__of_bytes(void **state)
         size_t back_size = sizeof back;
         assert_false(ist__base64url_decode(no_base64[i], strlen(no_base64[i]), back, &back_size));
     }
+    static const struct {
+        const char *text, *bytes;
+    } padded[] = {{"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"+/+/", "\xfb\xff\xbf"}};
+    for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
+        unsigned char back[6];
+        size_t back_size = sizeof back;
+        assert_true(ist__base64_decode(padded[i].text, 4, back, &back_size));
+        assert_int_equal(back_size, strlen(padded[i].bytes));
+        assert_memory_equal(back, padded[i].bytes, back_size);
+    }
+    static const char *const unpadded[] = {"", "Zg", "Zg=", "Z===", "====", "-_-_", "Zm9vYmFyZm8="};
+    for (size_t i = 0; i < sizeof unpadded / sizeof unpadded[0]; i++) {
+        unsigned char back[6];
+        size_t back_size = sizeof back;
+        assert_false(ist__base64_decode(unpadded[i], strlen(unpadded[i]), back, &back_size));
+    }
     ist_buffer_clear(&out);
     assert_ok(ist__base64url("\xfb\xff\xbf", 3, &out, &err), err);
     assert_string_equal(out.data, "-_-_");

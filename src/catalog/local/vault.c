@@ -245,14 +245,11 @@ static ist_status value_of(const request *r, const void **value, size_t *size, u
     *value = text;
     *size = strlen(text);
     if (r->bytes_value) {
-        *decoded = malloc(*size + 1);
-        int length = *decoded && *size % 4 == 0 ? EVP_DecodeBlock(*decoded, (const unsigned char *)text, (int)*size) : -1;
-        if (length < 0)
+        size_t length = *size;
+        IST_TRY(ist__alloc(length + 1, 1, (void **)decoded, err));
+        if (length > 0 && !ist__base64_decode(text, length, *decoded, size))
             return ist__uc_error(err, IST__UC_INVALID_PARAMETER_VALUE, "bytes_value is not base64");
-        for (const char *end = text + *size; length > 0 && end > text && end[-1] == '='; end--)
-            length--;
         *value = *decoded;
-        *size = (size_t)length;
     }
     if (*size > IST__VAULT_VALUE_MAX)
         return ist__uc_error(err, IST__UC_INVALID_PARAMETER_VALUE, "the value is larger than %d KiB",
