@@ -630,7 +630,7 @@ def _dataframe(df, target):
              ("size", None if plan.bytes is None else "at most " + ", ".join(filter(None, [
                  _html.size(plan.bytes), _html.count(plan.rows, "row")])) + ", by Spark's optimizer"),
              ("partitions", None if plan.partitions is None else f"up to {plan.partitions:,}"),
-             ("blocks in Ray", f"about {ray.block_html.count(chunks, plan.bytes or 0):,}"),
+             ("blocks in Ray", f"about {ray.block_count(chunks, plan.bytes or 0):,}"),
              ("leaves Spark by", "the executors' JVM (ChunkWriter)" if in_jvm else "its Python workers (mapInArrow)"),
              ("memory", _daemon_memory()),
              ("survives", "the loss of executors: rows that were put are the daemon's, and go when the daemon goes"),
