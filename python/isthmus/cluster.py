@@ -39,6 +39,8 @@ def setup_ray_cluster(max_worker_nodes=None, *, min_worker_nodes=None, num_cpus_
     sizes = dict(max_worker_nodes=nodes, min_worker_nodes=min_worker_nodes, num_cpus_worker_node=cpus,
                  num_gpus_worker_node=gpus)
     _share_token(spark)
+    if not _has_dashboard():
+        more["head_node_options"] = {"include_dashboard": False, **(more.get("head_node_options") or {})}
     if verbose:
         print(describe(spark, nodes, min_worker_nodes, cpus, gpus))
     return ray_on_spark.setup_ray_cluster(**{key: value for key, value in sizes.items() if value is not None}, **more)
@@ -84,6 +86,15 @@ def _share_token(spark):
                                    "isthmus.spark.builder() and isthmus run do")
     if setup.enable_token_auth_by_default():
         setup.ensure_token_if_auth_enabled()
+
+
+def _has_dashboard():
+    """Has Ray what its dashboard needs (ray[default])? It would wait a minute for one that cannot come."""
+    try:
+        import ray.dashboard.optional_deps  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _left_for_spark(cores, wanted):
