@@ -25,8 +25,8 @@ COMMAND = os.environ.get("ISTHMUS_COMMAND") or next((str(p) for p in PLACES if p
 CATALOG = ["list", "show", "create", "update", "delete", "grants", "grant", "revoke", "user", "group",
            "service-principal", "token", "secret", "audit"]
 COMMANDS = ["table show", "table log", "table cat", "table append", "table list", *(f"catalog {c}" for c in CATALOG),
-            "fs ls", "fs cat", "fs cp", "fs rm", "sql", "lineage", "explain", "run", "serve", "daemon", "daemon status", "daemon stop",
-            "status", "version", "help", "completion"]
+            "fs ls", "fs cat", "fs cp", "fs rm", "sql", "lineage", "explain", "run", "serve", "daemon", "daemon status",
+            "daemon stop", "status", "version", "help", "completion"]
 
 Result = collections.namedtuple("Result", "code out err")
 

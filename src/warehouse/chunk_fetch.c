@@ -171,7 +171,7 @@ done:
 
 /* Batches ---------------------------------------------------------------------------------------------------------- */
 
-void ist__chunk_free(ist__chunk *chunk)
+void ist__fetched_chunk_free(ist__fetched_chunk *chunk)
 {
     for (size_t i = 0; i < chunk->count; i++)
         if (chunk->batches[i].release)
@@ -179,7 +179,7 @@ void ist__chunk_free(ist__chunk *chunk)
     if (chunk->schema.release)
         chunk->schema.release(&chunk->schema);
     free(chunk->batches);
-    *chunk = (ist__chunk){0};
+    *chunk = (ist__fetched_chunk){0};
 }
 
 static void free_bytes(void *bytes)
@@ -188,7 +188,7 @@ static void free_bytes(void *bytes)
     free(bytes);
 }
 
-static ist_status take_batch(ist__chunk *chunk, size_t *capacity, struct ArrowArray *batch, ist_error *err)
+static ist_status take_batch(ist__fetched_chunk *chunk, size_t *capacity, struct ArrowArray *batch, ist_error *err)
 {
     if (chunk->count == *capacity) {
         size_t more = *capacity ? *capacity * 2 : 16;
@@ -204,7 +204,7 @@ static ist_status take_batch(ist__chunk *chunk, size_t *capacity, struct ArrowAr
     return IST_OK;
 }
 
-static ist_status take_batches(struct ArrowArrayStream *stream, ist__chunk *out, ist_error *err)
+static ist_status take_batches(struct ArrowArrayStream *stream, ist__fetched_chunk *out, ist_error *err)
 {
     struct ArrowArray batch = {0};
     size_t capacity = 0;
@@ -229,7 +229,7 @@ static ist_status decompress(stored *bytes, ist_error *err)
 }
 
 /* Takes the bytes. */
-static ist_status decode(const ist__chunk_source *source, stored *bytes, ist__chunk *out, ist_error *err)
+static ist_status decode(const ist__chunk_source *source, stored *bytes, ist__fetched_chunk *out, ist_error *err)
 {
     struct ArrowArrayStream stream = {0};
     stored *kept = NULL;
@@ -263,8 +263,8 @@ static ist_status not_whole(const ist__chunk_source *source, size_t bytes, int64
 }
 
 /* One download. *again: another one may do better. */
-static ist_status fetch_once(const ist__chunk_source *source, ist__chunk_link *link, ist__chunk *out, bool *again,
-                             ist_error *err)
+static ist_status fetch_once(const ist__chunk_source *source, ist__chunk_link *link, ist__fetched_chunk *out,
+                             bool *again, ist_error *err)
 {
     stored bytes = {0};
     ist_error problem = IST_ERROR_INIT;
@@ -288,11 +288,12 @@ static ist_status fetch_once(const ist__chunk_source *source, ist__chunk_link *l
     return not_whole(source, size, status == IST_OK ? out->rows : -1, problem.message, err);
 }
 
-ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *link, ist__chunk *out, ist_error *err)
+ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *link, ist__fetched_chunk *out,
+                            ist_error *err)
 {
     ist__chunk_link none = {0}, *mine = link ? link : &none;
     ist_status status;
-    *out = (ist__chunk){0};
+    *out = (ist__fetched_chunk){0};
     for (int attempt = 0;; attempt++) {
         bool again = false;
         ist_error_clear(err);
@@ -300,7 +301,7 @@ ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *li
         ist__chunk_link_free(mine);
         if (status == IST_OK)
             return IST_OK;
-        ist__chunk_free(out);
+        ist__fetched_chunk_free(out);
         if (!again || attempt + 1 == ATTEMPTS_MAX)
             break;
     }
@@ -312,7 +313,7 @@ ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *li
 /* A chunk as a stream ---------------------------------------------------------------------------------------------- */
 
 typedef struct chunk_stream {
-    ist__chunk chunk;
+    ist__fetched_chunk chunk;
     size_t next;
 } chunk_stream;
 
@@ -342,21 +343,21 @@ static const char *chunk_get_last_error(struct ArrowArrayStream *stream)
 static void chunk_release(struct ArrowArrayStream *stream)
 {
     chunk_stream *self = stream->private_data;
-    ist__chunk_free(&self->chunk);
+    ist__fetched_chunk_free(&self->chunk);
     free(self);
     stream->release = NULL;
 }
 
-ist_status ist__chunk_stream(ist__chunk *chunk, struct ArrowArrayStream *out, ist_error *err)
+ist_status ist__fetched_chunk_stream(ist__fetched_chunk *chunk, struct ArrowArrayStream *out, ist_error *err)
 {
     chunk_stream *self = NULL;
     ist_status status = ist__alloc(1, sizeof *self, (void **)&self, err);
     if (status != IST_OK) {
-        ist__chunk_free(chunk);
+        ist__fetched_chunk_free(chunk);
         return status;
     }
     self->chunk = *chunk;
-    *chunk = (ist__chunk){0};
+    *chunk = (ist__fetched_chunk){0};
     *out = (struct ArrowArrayStream){chunk_get_schema, chunk_get_next, chunk_get_last_error, chunk_release, self};
     return IST_OK;
 }

@@ -23,24 +23,25 @@ typedef struct ist__chunk_source {
 } ist__chunk_source;
 
 /* A chunk in memory: its batches point into bytes that they keep. */
-typedef struct ist__chunk {
+typedef struct ist__fetched_chunk {
     struct ArrowSchema schema;
     struct ArrowArray *batches;
     size_t count;
     int64_t rows;
-} ist__chunk;
+} ist__fetched_chunk;
 
 /*
  * Fetch a chunk. A link that has expired, or does not work, is asked for anew; bytes that are not the whole chunk are
  * fetched again.
  *   link  one that is had already, or NULL; taken out (and wiped) once it is used
- *   out   the caller's; ist__chunk_free
+ *   out   the caller's; ist__fetched_chunk_free
  * Errors: those of streams in isthmus/warehouse.h.
  */
-ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *link, ist__chunk *out, ist_error *err);
-void ist__chunk_free(ist__chunk *chunk);
+ist_status ist__chunk_fetch(const ist__chunk_source *source, ist__chunk_link *link, ist__fetched_chunk *out,
+                            ist_error *err);
+void ist__fetched_chunk_free(ist__fetched_chunk *chunk);
 
 /* The chunk as a stream; takes it. */
-ist_status ist__chunk_stream(ist__chunk *chunk, struct ArrowArrayStream *out, ist_error *err);
+ist_status ist__fetched_chunk_stream(ist__fetched_chunk *chunk, struct ArrowArrayStream *out, ist_error *err);
 
 #endif

@@ -20,7 +20,7 @@
 enum { THREADS_MAX = 64 };
 
 typedef struct slot {
-    ist__chunk chunk;
+    ist__fetched_chunk chunk;
     bool ready;
 } slot;
 
@@ -71,7 +71,7 @@ static void *fetch_chunks(void *payload)
     pthread_mutex_lock(&self->mutex);
     while (take_next(self, &index)) {
         ist__chunk_source source = self->plan.source;
-        ist__chunk chunk;
+        ist__fetched_chunk chunk;
         ist_error err = IST_ERROR_INIT;
         source.chunk = index;
         source.size = self->plan.chunks[index];
@@ -106,7 +106,7 @@ static ist_status await_current(reader *self)
 
 static void drop_current(reader *self)
 {
-    ist__chunk_free(&self->slots[self->current].chunk);
+    ist__fetched_chunk_free(&self->slots[self->current].chunk);
     self->held_bytes -= self->plan.chunks[self->current].bytes;
     self->current++;
     self->batch = 0;
@@ -141,7 +141,7 @@ static ist_status next_batch(reader *self, struct ArrowArray *out)
     IST_TRY(make_schema(self));
     while (self->current < self->plan.source.chunk_count) {
         IST_TRY(await_current(self));
-        ist__chunk *chunk = &self->slots[self->current].chunk;
+        ist__fetched_chunk *chunk = &self->slots[self->current].chunk;
         if (self->batch == 0 && !same_schema(&self->schema, &chunk->schema))
             return ist_error_set(&self->error, IST_IO, 0, NULL,
                                  "chunk %zu of statement %s has other columns than the first", self->current + 1,
@@ -192,7 +192,7 @@ static void free_reader(reader *self)
     for (int i = 0; i < self->thread_count; i++)
         pthread_join(self->threads[i], NULL);
     for (size_t i = 0; self->slots && i < self->plan.source.chunk_count; i++)
-        ist__chunk_free(&self->slots[i].chunk);
+        ist__fetched_chunk_free(&self->slots[i].chunk);
     for (size_t i = 0; self->links && i < self->plan.source.chunk_count; i++)
         ist__chunk_link_free(&self->links[i]);
     if (self->schema.release)

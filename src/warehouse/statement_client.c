@@ -423,7 +423,7 @@ ist_status ist_statement_task_read(ist_catalog *catalog, const char *task, struc
     yyjson_doc *doc = NULL;
     ist_catalog *told = NULL;
     ist__chunk_source source = {0};
-    ist__chunk chunk;
+    ist__fetched_chunk chunk;
     ist_status status = IST_OK;
     IST_TRY(ist__json_read_object(task, &doc, err));
     IST_TRY_GOTO(read_task(yyjson_doc_get_root(doc), &source, err));
@@ -431,7 +431,7 @@ ist_status ist_statement_task_read(ist_catalog *catalog, const char *task, struc
         IST_TRY_GOTO(ist__catalog_open_told(yyjson_doc_get_root(doc), &told, err));
     source.catalog = catalog ? catalog : told;
     IST_TRY_GOTO(ist__chunk_fetch(&source, NULL, &chunk, err));
-    status = ist__chunk_stream(&chunk, out, err);
+    status = ist__fetched_chunk_stream(&chunk, out, err);
 done:
     ist_catalog_free(told);
     yyjson_doc_free(doc);
