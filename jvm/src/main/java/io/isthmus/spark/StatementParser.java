@@ -4,9 +4,11 @@ import java.util.regex.Pattern;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
 import org.apache.spark.sql.catalyst.TableIdentifier;
 import org.apache.spark.sql.catalyst.expressions.Expression;
+import org.apache.spark.sql.catalyst.parser.NamedParameterContext;
 import org.apache.spark.sql.catalyst.parser.ParameterContext;
 import org.apache.spark.sql.catalyst.parser.ParseException;
 import org.apache.spark.sql.catalyst.parser.ParserInterface;
+import org.apache.spark.sql.catalyst.parser.PositionalParameterContext;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.StructType;
@@ -39,9 +41,12 @@ final class StatementParser implements ParserInterface {
         return plan != null ? plan : withParameters(sql, parameters);
     }
 
-    /** Delta's parser (4.4.0) loses the parameters of spark.sql(text, args), so Spark's, beneath it, goes first. */
+    /**
+     * Delta's parser (4.4.0) loses the parameters of spark.sql(text, args), so where there are any Spark's, beneath it, goes
+     * first. Elsewhere Delta's does: to Spark, DESCRIBE HISTORY t is a column of a table HISTORY.
+     */
     private LogicalPlan withParameters(String sql, ParameterContext parameters) throws ParseException {
-        if (beneath.getClass().getName().equals("io.delta.sql.parser.DeltaSqlParser")) {
+        if (!isEmpty(parameters) && beneath.getClass().getName().equals("io.delta.sql.parser.DeltaSqlParser")) {
             try {
                 return ((io.delta.sql.parser.DeltaSqlParser) beneath).delegate().parsePlanWithParameters(sql,
                     parameters);
@@ -50,6 +55,11 @@ final class StatementParser implements ParserInterface {
             }
         }
         return beneath.parsePlanWithParameters(sql, parameters);
+    }
+
+    private static boolean isEmpty(ParameterContext parameters) {
+        return parameters instanceof NamedParameterContext named ? named.params().isEmpty()
+            : parameters instanceof PositionalParameterContext positional && positional.params().isEmpty();
     }
 
     @Override
