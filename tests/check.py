@@ -5,6 +5,7 @@ of tests/CMakeLists.txt), Python tests with real Spark and real Ray, the docs an
 checks itself. A stage that cannot be built counts as one failure; the others still run.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -52,18 +53,24 @@ def ctest(preset, *arguments):
     return read_junit(report)
 
 
-# Each example and each page of the docs starts a Spark and a Ray of its own: after the others' are gone.
-EXAMPLES = ("python/tests/test_docs.py", "python/tests/test_examples.py", "python/tests/test_notebooks.py")
+# Each example and each page of the docs starts a Spark and a Ray of its own: after the others' are gone. Two at a time, for
+# most of it is waiting for them to start.
+DOCS = ("python/tests/test_docs.py",)
+EXAMPLES = ("python/tests/test_examples.py", "python/tests/test_notebooks.py")
 
 
-def pytest(*arguments):
-    report = BUILD / "pytest.xml"
-    report.unlink(missing_ok=True)
-    code = run([sys.executable, "-m", "pytest", "-q", "-ra", "--durations=8", f"--junitxml={report}", "-o",
-                "junit_family=xunit1", *arguments])
-    if not report.exists():
-        return 0, 1, 0, [f"pytest ended with {code} and left no report"]
-    return read_junit(report)
+def pytest(*groups):
+    """Run each group of arguments as a pytest of its own, all at the same time."""
+    reports = [BUILD / f"pytest-{i}.xml" for i in range(len(groups))]
+    for report in reports:
+        report.unlink(missing_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(len(groups)) as pool:
+        codes = list(pool.map(
+            lambda report, group: run([sys.executable, "-m", "pytest", "-q", "-ra", "--durations=8",
+                                       f"--junitxml={report}", "-o", "junit_family=xunit1", *group]), reports, groups))
+    parts = [read_junit(report) if report.exists() else (0, 1, 0, [f"pytest ended with {code} and left no report"])
+             for code, report in zip(codes, reports)]
+    return [sum(part[i] for part in parts) for i in range(3)] + [sum((part[3] for part in parts), [])]
 
 
 def demo():
@@ -78,8 +85,8 @@ STAGES = {
     "c": lambda: ctest("dev"),
     "asan": lambda: ctest("asan"),
     "tsan": lambda: ctest("tsan"),
-    "python": lambda: pytest(*(f"--ignore={file}" for file in EXAMPLES), "python/tests"),
-    "examples": lambda: pytest(*EXAMPLES),
+    "python": lambda: pytest([*(f"--ignore={file}" for file in DOCS + EXAMPLES), "python/tests"]),
+    "examples": lambda: pytest(DOCS, EXAMPLES),
     "demo": demo,
 }
 

@@ -21,7 +21,10 @@ def place(services):
 
 @pytest.fixture
 def sql(session, place):
-    return lambda text: [tuple(row) for row in session.sql(text).collect()]
+    before = session.catalog.currentCatalog()
+    session.catalog.setCurrentCatalog("main")  # other files leave catalogs in the session, one of a server that is down
+    yield lambda text: [tuple(row) for row in session.sql(text).collect()]
+    session.catalog.setCurrentCatalog(before)
 
 
 def test_volumes(session, sql, place, tmp_path):
@@ -65,7 +68,7 @@ def test_grants(session, sql, place):
     assert shown.columns == ["principal", "actionType", "objectType", "objectKey"]
     granted = [(ALICE, "SELECT", "TABLE", f"{place}.granted"), (ALICE, "MODIFY", "TABLE", f"{place}.granted"),
                (ALICE, "USE SCHEMA", "SCHEMA", place)]
-    assert [tuple(row) for row in shown.collect()] == granted
+    assert [tuple(row) for row in shown.collect() if row["principal"] == ALICE] == granted
     assert sql(f"SHOW GRANTS `{ALICE}` ON {place}.granted") == granted
     assert catalog.connect().grants("table", f"{place}.granted") == {ALICE: ["SELECT", "MODIFY"]}
     sql(f"REVOKE MODIFY ON {place}.granted FROM `{ALICE}`")
