@@ -222,7 +222,7 @@ static void test_delta_transaction__change_data(void **state)
     assert_ok(ist_writer_write(writer, &stream, &err), err);
     assert_ok(ist_writer_finish(writer, &actions, &err), err);
     ist_writer_free(writer);
-    assert_int_equal(ist_transaction_add(t, context.data, "{\"txn\":{\"appId\":\"a\",\"version\":1}}", 36, &err),
+    assert_int_equal(ist_transaction_add(t, context.data, "{\"txn\":{\"appId\":\"a\",\"version\":1}}", 33, &err),
                      IST_BAD_INPUT);
     assert_ok(ist_transaction_add(t, context.data, actions.data, actions.size, &err), err);
     assert_int_equal(finish(t).version, 1);
