@@ -324,9 +324,11 @@ static ist_status take_request(const ist__file_broker *broker, connection *c)
     return status;
 }
 
-/* An event of a connection, which is this thread's until it is armed again. */
+/* An event of a connection, which is this thread's until it is armed again. The kernel hands it from thread to thread; that
+ * since_us is read first and written last says so in C, too. */
 static void on_ready(ist__file_broker *broker, connection *c)
 {
+    int64_t since_us = atomic_load(&c->since_us);
     ist_status status = c->out.size ? flush(c) : IST_OK;
     while (status == IST_OK) {
         status = take_request(broker, c);
@@ -338,10 +340,9 @@ static void on_ready(ist__file_broker *broker, connection *c)
         return;
     }
     bool under_way = c->in.size || c->out.size;
-    if (!under_way || !atomic_load(&c->since_us))
-        atomic_store(&c->since_us, under_way ? ist__monotonic_us() : 0);
     if (!under_way)
         ist_buffer_free(&c->in);
+    atomic_store(&c->since_us, !under_way ? 0 : since_us ? since_us : ist__monotonic_us());
     struct epoll_event event = {.events = (c->out.size ? EPOLLOUT : EPOLLIN) | EPOLLRDHUP | EPOLLONESHOT,
                                 .data.ptr = c};
     if (epoll_ctl(broker->epoll, EPOLL_CTL_MOD, c->socket, &event) != 0)
