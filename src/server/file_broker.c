@@ -68,7 +68,7 @@ struct ist__file_broker {
 
 /* Connections ------------------------------------------------------------------------------------------------------ */
 
-static void connection_free(ist__file_broker *broker, connection *c)
+static void forget_connection(ist__file_broker *broker, connection *c)
 {
     pthread_mutex_lock(&broker->lock);
     if (c->next)
@@ -128,7 +128,7 @@ static void connection_new(ist__file_broker *broker, int socket)
         return;
     }
     if (epoll_ctl(broker->epoll, EPOLL_CTL_ADD, socket, &event) != 0)
-        connection_free(broker, c);
+        forget_connection(broker, c);
 }
 
 /* Cut off who began a frame long ago: shutting the socket down wakes a thread, which takes the connection down. */
@@ -336,7 +336,7 @@ static void on_ready(ist__file_broker *broker, connection *c)
             status = flush(c);
     }
     if (status != IST_RETRYABLE) {
-        connection_free(broker, c);
+        forget_connection(broker, c);
         return;
     }
     bool under_way = c->in.size || c->out.size;
@@ -346,7 +346,7 @@ static void on_ready(ist__file_broker *broker, connection *c)
     struct epoll_event event = {.events = (c->out.size ? EPOLLOUT : EPOLLIN) | EPOLLRDHUP | EPOLLONESHOT,
                                 .data.ptr = c};
     if (epoll_ctl(broker->epoll, EPOLL_CTL_MOD, c->socket, &event) != 0)
-        connection_free(broker, c);
+        forget_connection(broker, c);
 }
 
 static void accept_clients(ist__file_broker *broker)
@@ -448,7 +448,7 @@ void ist__file_broker_stop(ist__file_broker *broker)
     for (int i = 0; i < broker->thread_count; i++)
         pthread_join(broker->threads[i], NULL);
     while (broker->connections)
-        connection_free(broker, broker->connections);
+        forget_connection(broker, broker->connections);
     const int descriptors[] = {broker->listener, broker->epoll, broker->stop};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         if (descriptors[i] >= 0)
