@@ -95,6 +95,16 @@ def schema(services):
     return "main.tests"
 
 
+@pytest.fixture(scope="module")
+def worker(schema):
+    """A worker of the embedded SQL engine, driven by its channel."""
+    from engine_driver import Worker
+
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
 _numbers = itertools.count()
 
 

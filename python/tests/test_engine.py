@@ -20,13 +20,6 @@ from engine_driver import Failed, Worker
 
 
 @pytest.fixture(scope="module")
-def worker(schema):
-    worker = Worker()
-    yield worker
-    worker.close()
-
-
-@pytest.fixture(scope="module")
 def small(schema):
     """main.tests.small: ten numbers and words."""
     isthmus.write_deltalake("main.tests.small", pa.table({"id": range(10), "word": [f"w{i}" for i in range(10)]}))

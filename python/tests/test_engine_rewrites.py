@@ -9,19 +9,12 @@ import pyarrow as pa
 import pytest
 
 import isthmus
-from engine_driver import Failed, Worker
+from engine_driver import Failed
 
 TARGET = pa.table({"id": [None, 1, 2, 3, 4, 5, 6, 7], "p": list("aabbccab"), "x": range(8),
                    "note": [None, "one", "two", "three", "four", None, "six", "seven"]})
 SOURCE = pa.table({"id": [None, 2, 3, 5, 6, 8, 9], "p": list("abcabca"), "x": [10, None, 30, 50, 60, 80, 90],
                    "note": ["none", "TWO", None, "FIVE", "SIX", "EIGHT", "NINE"]})
-
-
-@pytest.fixture(scope="module")
-def worker(schema):
-    worker = Worker()
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")
